@@ -1,0 +1,31 @@
+"""One validated Config: the structs that are the TOML sections, and how they are loaded."""
+
+from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.load import load
+from fastmail_ingest.config.schema import (
+    Config,
+    HandlerConfig,
+    LedgerConfig,
+    LoggingConfig,
+    ProducerConfig,
+    RedisConfig,
+    RetryConfig,
+    SupervisorConfig,
+    WorkerConfig,
+)
+from fastmail_ingest.config.secrecy import mask_url
+
+__all__ = [
+    "Account",
+    "Config",
+    "HandlerConfig",
+    "LedgerConfig",
+    "LoggingConfig",
+    "ProducerConfig",
+    "RedisConfig",
+    "RetryConfig",
+    "SupervisorConfig",
+    "WorkerConfig",
+    "load",
+    "mask_url",
+]

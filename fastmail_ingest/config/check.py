@@ -1,0 +1,92 @@
+"""What no single value shows: combinations that cannot work, and files that are not there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.draft import Draft
+from fastmail_ingest.config.explain import complaint, literal
+from fastmail_ingest.config.layout import ACCOUNTS
+from fastmail_ingest.config.schema import Config, RedisConfig
+
+_ACCOUNT_EXAMPLE = """write one into {file}:
+  [[accounts]]
+  name = "work"
+  host = "imap.example.com"
+  user = "me@example.com"
+  password_file = "work.password\""""
+
+
+def check(config: Config, draft: Draft, *, require_accounts: bool) -> None:
+    """Raise ConfigError for the first combination that cannot work."""
+    if require_accounts and not config.accounts:
+        file = draft.origin if draft.from_file else "supervisor.toml"
+        place = f"{draft.origin}: [[accounts]]"
+        raise complaint(place, "expected at least one, got none", _ACCOUNT_EXAMPLE.format(file=file))
+    _check_names_differ(config.accounts, draft)
+    for index, account in enumerate(config.accounts):
+        _check_account(account, draft, index)
+    _check_redis(config.redis, draft)
+    producer, retry = config.producer, config.retry
+    _check_order(draft, "producer", ("poll_min", producer.poll_min), ("poll_max", producer.poll_max))
+    _check_order(draft, "retry", ("first", retry.first), ("cap", retry.cap))
+
+
+def _check_order(draft: Draft, section: str, low: tuple[str, float], high: tuple[str, float]) -> None:
+    if high[1] >= low[1]:
+        return
+    # Blame what was written: the other one may be a default that stands nowhere.
+    blamed = high[0] if high[0] in draft.tables.get(section, {}) else low[0]
+    problem = f"expected {high[0]} >= {low[0]}, got {high[0]} = {high[1]:g} and {low[0]} = {low[1]:g}"
+    remedy = f"raise {high[0]} to {low[1]:g} or more, or lower {low[0]}"
+    raise complaint(draft.place(section, blamed), problem, remedy)
+
+
+def _check_names_differ(accounts: list[Account], draft: Draft) -> None:
+    names = [account.name for account in accounts]
+    for index in _repeated(names):
+        first = names.index(names[index]) + 1
+        place = draft.place(ACCOUNTS, "name", index)
+        problem = f"expected a name of its own, got that of number {first}"
+        raise complaint(place, problem, f'rename the newer one, e.g. name = "{names[index][:30]}2"')
+
+
+def _check_account(account: Account, draft: Draft, index: int) -> None:
+    # INBOX is the one mailbox whose name means the same in any case (RFC 3501, 5.1).
+    boxes = ["INBOX" if name.upper() == "INBOX" else name for name in account.mailboxes]
+    for repeated in _repeated(boxes):
+        name = literal(account.mailboxes[repeated])
+        problem = f"expected each mailbox once, got {name} again"
+        raise complaint(draft.place(ACCOUNTS, "mailboxes", index), problem, f"remove the second {name}")
+    if account.tls_ca_file:
+        _check_readable(account.tls_ca_file, draft, index)
+
+
+def _check_readable(name: str, draft: Draft, index: int) -> None:
+    try:
+        with Path(name).open("rb"):
+            return
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or "not a path"
+    problem = f"expected a readable PEM file at {literal(name)}, got: {reason}"
+    remedy = "correct the path, or remove the line to trust the system's authorities"
+    raise complaint(draft.place(ACCOUNTS, "tls_ca_file", index), problem, remedy)
+
+
+def _check_redis(redis: RedisConfig, draft: Draft) -> None:
+    place = draft.place("redis", "url")
+    try:
+        # Asking for the port is what makes urlsplit look at it.
+        _ = urlsplit(redis.url).port
+    except ValueError:
+        problem = "expected host and port that can be read from the URL (not shown), got something else"
+        raise complaint(place, problem, 'write url = "redis://localhost:6379/0"') from None
+    if redis.password and not redis.url:
+        problem = "expected an address to go with the password, got none"
+        raise complaint(place, problem, 'write url = "redis://localhost:6379/0", or remove the password')
+
+
+def _repeated(names: Sequence[str]) -> list[int]:
+    """The positions at which a name stands that stood before."""
+    return [index for index, name in enumerate(names) if name in names[:index]]

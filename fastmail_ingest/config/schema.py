@@ -1,0 +1,231 @@
+"""Every setting: one frozen struct a TOML section, with its limits, default and description.
+
+Descriptions end up in supervisor.toml.example and limits in error messages: there is no second list.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.section import ONE_LINE, Section, expects
+
+KIB = 1024
+MIB = 1024 * KIB
+DAY_S = 86400.0
+
+# \Z and not $: the latter would let a trailing line break pass.
+_PREFIX = r"^[A-Za-z0-9._-]{1,32}\Z"
+_REDIS_URL = r"^\Z|^(redis|rediss|unix)://[^\x00-\x20\x7f]+\Z"
+_TARGET = r"^(noop|log|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*)\Z"
+
+
+class RedisConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where mails are kept until your handler is done with them (Redis >= 7.0 or Valkey >= 8)."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="redis://, rediss:// (TLS) or unix:// address. Empty: start our own server "
+            "(redis-server or valkey-server on PATH, else the `embedded` extra).",
+            pattern=_REDIS_URL,
+            extra=expects("a redis://, rediss:// or unix:// URL"),
+            examples=["redis://localhost:6379/0"],
+        ),
+    ] = ""
+    password_file: Annotated[
+        str,
+        Meta(
+            description="File that holds the password of Redis, and nothing else (chmod 600).",
+            examples=["redis.password"],
+        ),
+    ] = ""
+    password: Annotated[
+        str,
+        Meta(
+            description="Password of Redis; better in password_file or in the environment.",
+            pattern=ONE_LINE,
+            extra=expects("a string without control characters"),
+            examples=["..."],
+        ),
+    ] = ""
+    prefix: Annotated[
+        str,
+        Meta(
+            description='All keys start with "{prefix:0}:". 1 to 32 of A-Z, a-z, 0-9, dot, _ and -.',
+            pattern=_PREFIX,
+            extra=expects("1 to 32 letters, digits, dots, underscores or hyphens"),
+        ),
+    ] = "fmi"
+    data_dir: Annotated[
+        str, Meta(description="Directory where our own server keeps its data.", min_length=1)
+    ] = "fastmail-ingest-data"
+
+
+class ProducerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fetching: from the mail servers into the stream."""
+
+    processes: Annotated[
+        int, Meta(description="Processes that the mailboxes are dealt out to.", ge=1, le=64)
+    ] = 1
+    idle: Annotated[
+        bool, Meta(description="Let the server wake us (IMAP IDLE); polling goes on in any case.")
+    ] = True
+    poll_min: Annotated[
+        float, Meta(description="Shortest wait between two looks at a mailbox, s.", ge=0.05, le=DAY_S)
+    ] = 1.0
+    poll_max: Annotated[
+        float, Meta(description="Longest wait between two looks at a quiet mailbox, s.", ge=0.05, le=DAY_S)
+    ] = 60.0
+    window: Annotated[int, Meta(description="UIDs a FETCH command.", ge=1, le=10000)] = 500
+    append_max: Annotated[int, Meta(description="Most mails an append to the stream.", ge=1, le=1000)] = 128
+    append_bytes: Annotated[
+        int, Meta(description="Bytes after which an append is sent.", ge=1, le=512 * MIB)
+    ] = MIB
+    max_mail: Annotated[
+        int,
+        Meta(
+            description="Bytes; mails above are not fetched whole but become dead letters.",
+            ge=1,
+            # Redis takes no string above 512 MiB; an entry holds a little more than the mail.
+            le=500 * MIB,
+        ),
+    ] = 50 * MIB
+    high_water: Annotated[
+        int, Meta(description="Entries in the stream above which fetching pauses.", ge=1, le=1_000_000_000)
+    ] = 20000
+    timeout: Annotated[
+        float, Meta(description="Deadline on each answer of a mail server, s.", ge=1, le=3600)
+    ] = 60.0
+
+
+class WorkerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The processes that run your handler."""
+
+    procs: Annotated[
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=1024)],
+        Meta(description='"auto": one for each CPU that we may use (affinity, cgroup).'),
+    ] = "auto"
+    batch_max: Annotated[int, Meta(description="Most mails a read from the stream.", ge=1, le=1000)] = 512
+    batch_bytes: Annotated[
+        int, Meta(description="Bytes which one read may take (an aim, not a limit).", ge=1, le=1024 * MIB)
+    ] = 8 * MIB
+    target_ms: Annotated[
+        int, Meta(description="What a worker holds is about so much work, ms.", ge=1, le=60000)
+    ] = 100
+
+
+class HandlerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Your function, and how it is called."""
+
+    target: Annotated[
+        str,
+        Meta(
+            description="module:function, or built in: noop, log.",
+            pattern=_TARGET,
+            extra=expects('"module:function", "noop" or "log"'),
+            examples=["shop.mails:handle"],
+        ),
+    ] = "log"
+    timeout: Annotated[
+        float,
+        Meta(description="One mail may take so long, s; then its worker is killed.", gt=0, le=7 * DAY_S),
+    ] = 300.0
+    concurrency: Annotated[
+        int, Meta(description="Async handlers that run at once in one worker.", ge=1, le=1000)
+    ] = 16
+    threads: Annotated[
+        int,
+        Meta(description="Sync handlers run in so many threads; 0 = in the worker's own.", ge=0, le=256),
+    ] = 0
+    batch_size: Annotated[
+        int, Meta(description="Most mails in one call of a batch handler.", ge=1, le=1000)
+    ] = 100
+
+
+class RetryConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to a mail whose handler failed."""
+
+    attempts: Annotated[
+        int, Meta(description="Calls of the handler before a mail becomes a dead letter.", ge=1, le=100)
+    ] = 5
+    first: Annotated[float, Meta(description="Wait after the first failure, s.", ge=0, le=30 * DAY_S)] = 1.0
+    multiplier: Annotated[
+        float, Meta(description="Each wait is so many times the one before.", ge=1, le=1000)
+    ] = 2.0
+    cap: Annotated[float, Meta(description="Longest wait, s.", ge=0, le=30 * DAY_S)] = 3600.0
+    jitter: Annotated[
+        float, Meta(description="Part of a wait that is random, so that retries spread.", ge=0, le=1)
+    ] = 0.2
+    max_deaths: Annotated[
+        int,
+        Meta(
+            description="A mail that was in hand at so many deaths of a worker becomes a dead letter.",
+            ge=1,
+            le=100,
+        ),
+    ] = 3
+
+
+class LedgerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The memory of what was handled, so that nothing is handled twice."""
+
+    keep_days: Annotated[
+        int, Meta(description="How long a handled mail is remembered, days.", ge=1, le=3650)
+    ] = 90
+
+
+class SupervisorConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Starting, restarting and stopping the processes."""
+
+    drain_timeout: Annotated[
+        float, Meta(description="Time to finish what is in hand when stopping, s.", ge=0, le=DAY_S)
+    ] = 30.0
+    short_life: Annotated[
+        float, Meta(description="A child that lives shorter died young, s.", ge=0, le=3600)
+    ] = 5.0
+    short_lives_max: Annotated[
+        int,
+        Meta(
+            description="So many short lives of one role within short_lives_window end the supervisor.",
+            ge=1,
+            le=10000,
+        ),
+    ] = 10
+    short_lives_window: Annotated[
+        float, Meta(description="Window in which short lives are counted, s.", gt=0, le=DAY_S)
+    ] = 60.0
+    lease: Annotated[
+        float,
+        Meta(
+            description="A host that does not renew its lease for so long counts as dead, and others "
+            "take over its mails, s.",
+            ge=2,
+            le=3600,
+        ),
+    ] = 10.0
+
+
+class LoggingConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is logged, and how."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severity that is logged.")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "text"], Meta(description="auto: text on a terminal, else json.")
+    ] = "auto"
+
+
+class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All sections; validated once, then each part gets only its own."""
+
+    redis: RedisConfig = RedisConfig()
+    accounts: list[Account] = field(default_factory=list)
+    producer: ProducerConfig = ProducerConfig()
+    worker: WorkerConfig = WorkerConfig()
+    handler: HandlerConfig = HandlerConfig()
+    retry: RetryConfig = RetryConfig()
+    ledger: LedgerConfig = LedgerConfig()
+    supervisor: SupervisorConfig = SupervisorConfig()
+    logging: LoggingConfig = LoggingConfig()

@@ -1,0 +1,117 @@
+"""Secrets from files, and paths that start at the configuration file."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.draft import Draft, Place
+from fastmail_ingest.config.environment import PREFIX, account_token, account_variable
+from fastmail_ingest.config.explain import complaint
+from fastmail_ingest.config.layout import ACCOUNTS
+from fastmail_ingest.config.schema import Config, RedisConfig
+from fastmail_ingest.config.secrecy import carries_password
+from fastmail_ingest.config.section import ONE_LINE
+from fastmail_ingest.config.toml_file import origin_of
+from fastmail_ingest.errors import ConfigError
+
+SECRET_BYTES_MAX = 64 * 1024
+
+
+def resolve(config: Config, draft: Draft) -> Config:
+    """`config` with absolute paths and with the passwords that stand in files."""
+    accounts = [_resolve_account(account, draft, index) for index, account in enumerate(config.accounts)]
+    return replace(config, redis=_resolve_redis(config.redis, draft), accounts=accounts)
+
+
+def refuse_exposed(draft: Draft) -> None:
+    """Raise ConfigError for a password in a draft which is a file that every user can read."""
+    for index, table in enumerate(draft.accounts):
+        if table.get("password"):
+            raise _exposed(draft, draft.place(ACCOUNTS, "password", index))
+    redis = draft.tables.get("redis", {})
+    if redis.get("password"):
+        raise _exposed(draft, draft.place("redis", "password"))
+    if isinstance(redis.get("url"), str) and carries_password(redis["url"]):
+        raise _exposed(draft, draft.place("redis", "url"))
+
+
+def read_secret(place: Place, path: Path) -> str:
+    """The content of a secret file without its final line break; raise ConfigError if there is none."""
+    shown = origin_of(path)
+    raw = _read_private(place, path, shown)
+    try:
+        secret = raw.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise complaint(place, f"expected UTF-8 text in {shown}", "write the file again as UTF-8") from None
+    if not secret:
+        raise complaint(place, f"expected a password in {shown}, got an empty file", f"write it to {shown}")
+    if len(raw) > SECRET_BYTES_MAX or re.match(ONE_LINE, secret) is None:
+        problem = f"expected one line with nothing but the password in {shown}, got more"
+        raise complaint(place, problem, f"remove the other lines and control characters from {shown}")
+    return secret
+
+
+def _read_private(place: Place, path: Path, shown: str) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "something else"
+            raise complaint(place, f"expected a file at {shown}, got {kind}", "name a regular file")
+        # The group may read: Kubernetes mounts secrets so (root:fsGroup, 0440).
+        if status.st_mode & stat.S_IRWXO:
+            remedy = f"chmod 600 {shown} (Kubernetes: defaultMode: 0440; Docker: mode: 0400)"
+            raise complaint(place, f"expected a private file, but every user may open {shown}", remedy)
+        with path.open("rb") as file:
+            return file.read(SECRET_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or "not a path"
+        problem = f"expected a readable file at {shown}, got: {reason}"
+        remedy = "check the path (relative ones start at the configuration file) and who may read it"
+        raise complaint(place, problem, remedy) from None
+
+
+def _resolve_account(account: Account, draft: Draft, index: int) -> Account:
+    place = draft.place(ACCOUNTS, "password_file", index)
+    variable = account_variable(account_token(account.name), "password")
+    if account.password and account.password_file:
+        raise _two_secrets(place, variable)
+    if not account.password and not account.password_file:
+        place = draft.place(ACCOUNTS, "password", index)
+        remedy = f'write password_file = "{account.name}.password", or set {variable}'
+        raise complaint(place, "expected a password, got none", remedy)
+    ca_file = _absolute(draft, account.tls_ca_file)
+    file = _absolute(draft, account.password_file)
+    secret = read_secret(place, Path(file)) if file else account.password
+    return replace(account, tls_ca_file=ca_file, password_file=file, password=secret)
+
+
+def _resolve_redis(redis: RedisConfig, draft: Draft) -> RedisConfig:
+    place = draft.place("redis", "password_file")
+    others = f"{PREFIX}REDIS__PASSWORD and a url with a password"
+    if redis.password_file and (redis.password or carries_password(redis.url)):
+        raise _two_secrets(place, others)
+    if redis.password and carries_password(redis.url):
+        raise _two_secrets(draft.place("redis", "password"), others)
+    file = _absolute(draft, redis.password_file)
+    secret = read_secret(place, Path(file)) if file else redis.password
+    data_dir = _absolute(draft, redis.data_dir)
+    return replace(redis, password_file=file, password=secret, data_dir=data_dir)
+
+
+def _absolute(draft: Draft, name: str) -> str:
+    # Path.expanduser raises for a user who does not exist; this leaves the name as it is.
+    return str(draft.base / os.path.expanduser(name)) if name else ""
+
+
+def _two_secrets(place: Place, variable: str) -> ConfigError:
+    remedy = f"keep one of password_file, password, {variable}"
+    return complaint(place, "expected one password, got two", remedy)
+
+
+def _exposed(draft: Draft, place: Place) -> ConfigError:
+    problem = "expected no password in a file that every user can read, got one"
+    return complaint(place, problem, f"chmod 600 {draft.origin}, or move it to a password_file")

@@ -1,0 +1,91 @@
+"""The error tree and the exit codes: what can go wrong, and what a shell sees of it.
+
+FastmailIngestError
+├── ConfigError            the configuration or the command line is wrong         exit 2
+│   └── HandlerLoadError   the handler cannot be imported                         exit 2
+├── UnavailableError       Redis, a server binary or a mail server is not there   exit 3
+│   ├── StreamUnavailable  Redis does not answer
+│   └── SourceUnavailable  the mail server does not answer, or hung up
+├── LoginRefused           the mail server refused the credentials                exit 3
+├── ProtocolError          a peer sent what its protocol does not allow           exit 3
+├── UndecodableEntry       a stream entry that is not ours, or of a newer version
+└── RoleFailed             a child process cannot start, or keeps dying           exit 4
+
+Retry, Reject              raised by a user's handler: outcomes, not failures of ours
+"""
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 3
+EXIT_ROLE_FAILED = 4
+EXIT_DRAIN_CUT_SHORT = 5
+
+
+class FastmailIngestError(Exception):
+    """Anything this package raises on purpose; `exit_code` is what a command ends with."""
+
+    exit_code = EXIT_FAILURE
+
+
+class ConfigError(FastmailIngestError):
+    """The configuration or the command line is wrong; the message names place and remedy."""
+
+    exit_code = EXIT_USAGE
+
+
+class HandlerLoadError(ConfigError):
+    """The configured handler cannot be imported or is not a handler."""
+
+
+class UnavailableError(FastmailIngestError):
+    """Something outside that we need is not there (now)."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+class StreamUnavailable(UnavailableError):
+    """Redis does not answer, or refuses us."""
+
+
+class SourceUnavailable(UnavailableError):
+    """A mail server does not answer, hung up, or says it cannot serve now."""
+
+
+class LoginRefused(FastmailIngestError):
+    """The mail server refused the credentials; asking again with the same ones is no use."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+class ProtocolError(FastmailIngestError):
+    """A peer sent what its protocol does not allow."""
+
+    exit_code = EXIT_UNAVAILABLE
+
+
+class UndecodableEntry(FastmailIngestError):
+    """A stream entry that this version cannot read: foreign, damaged, or newer."""
+
+
+class RoleFailed(FastmailIngestError):
+    """A child process could not start, or died too often to be restarted once more."""
+
+    exit_code = EXIT_ROLE_FAILED
+
+
+class Retry(Exception):
+    """Raised by a handler: try this mail again, after `after` seconds if given."""
+
+    def __init__(self, reason: str = "", *, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.after = after
+
+
+class Reject(Exception):
+    """Raised by a handler: this mail can never be handled; it goes to the dead letters at once."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,86 @@
+"""A stream entry in a worker's hand, and what becomes of a batch of them."""
+
+import msgspec
+
+from fastmail_ingest.model.lane import Lane
+
+
+class Entry(msgspec.Struct, gc=False):
+    """One entry as it was read: its place in the stream, its payload, its past.
+
+    `failures` counts exceptions of the handler, `returns` how often it came back from a process
+    that could not finish it: in both cases the handler may have seen the mail before.
+    `deaths` counts the worker deaths it was in hand at.
+    """
+
+    lane: Lane
+    id: bytes
+    payload: bytes
+    failures: int = 0
+    returns: int = 0
+    deaths: int = 0
+
+    @property
+    def attempt(self) -> int:
+        """1 for a mail no handler has seen; more if one may have."""
+        return 1 + self.failures + self.returns
+
+
+class Delayed(msgspec.Struct, frozen=True):
+    """A failed entry that is to be tried again at `due_at` (seconds since the epoch)."""
+
+    entry: Entry
+    identity: str
+    due_at: float
+    error: str
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """An entry that goes to the dead letters, and why."""
+
+    entry: Entry
+    identity: str  # empty if the entry could not be read
+    reason: str  # rejected, retries_exhausted, killed_worker, undecodable, too_large
+    error_type: str
+    message: str
+    traceback: str = ""
+
+
+class DoneColumns(msgspec.Struct):
+    """The finished entries of one lane: entry ids, identities and fetch times, side by side."""
+
+    ids: list[bytes] = []
+    identities: list[str] = []
+    fetched_at: list[float] = []
+
+
+class Settlement(msgspec.Struct):
+    """What became of a number of entries, to be written in one call."""
+
+    done: dict[Lane, DoneColumns] = {}
+    delayed: list[Delayed] = []
+    dead: list[Dead] = []
+
+    def add_done(self, entry: Entry, identity: str, fetched_at: float) -> None:
+        """Note that the handler returned for this entry."""
+        columns = self.done.get(entry.lane)
+        if columns is None:
+            columns = self.done[entry.lane] = DoneColumns()
+        columns.ids.append(entry.id)
+        columns.identities.append(identity)
+        columns.fetched_at.append(fetched_at)
+
+    def add_failed(self, failed: "Delayed | Dead") -> None:
+        """Note an entry that the handler did not finish."""
+        if isinstance(failed, Delayed):
+            self.delayed.append(failed)
+        else:
+            self.dead.append(failed)
+
+    @property
+    def done_count(self) -> int:
+        """How many entries are done."""
+        return sum(len(columns.ids) for columns in self.done.values())
+
+    def __len__(self) -> int:
+        return self.done_count + len(self.delayed) + len(self.dead)

@@ -1,0 +1,49 @@
+"""What we know of a mailbox: where we are in it, and what a fetch brought."""
+
+import msgspec
+
+
+class MailboxKey(msgspec.Struct, frozen=True):
+    """A mailbox of an account, as the configuration names it."""
+
+    account: str
+    mailbox: str
+
+    def __str__(self) -> str:
+        return f"{self.account}/{self.mailbox}"
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """How far a mailbox has been taken over into the stream.
+
+    All mails with a UID up to `last_uid` are in the ledger. While `last_uid < match_until` the
+    mailbox is being read again because its UIDVALIDITY changed: mails are recognised by content.
+    """
+
+    uid_validity: int = 0
+    last_uid: int = 0
+    match_until: int = 0
+
+
+class MailboxState(msgspec.Struct, frozen=True):
+    """What the server says when a mailbox is opened. `uid_next` is 0 if it does not say."""
+
+    uid_validity: int
+    uid_next: int
+    exists: int
+
+
+class Fetched(msgspec.Struct, gc=False):
+    """One mail as it came out of a FETCH response."""
+
+    uid: int = 0
+    flags: tuple[str, ...] = ()
+    internal_date: float = 0.0
+    size: int = 0  # bytes the server announced for the body, also when `raw` was cut
+    raw: bytes | None = None  # None: this response carried no body (a flag update)
+    truncated: bool = False
+    gm_msgid: str = ""
+    gm_thrid: str = ""
+    labels: tuple[str, ...] = ()
+    email_id: str = ""
+    thread_id: str = ""

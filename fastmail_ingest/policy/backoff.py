@@ -1,0 +1,25 @@
+"""How long to wait before the next try."""
+
+import msgspec
+
+
+class Backoff(msgspec.Struct, frozen=True):
+    """Exponential waiting: first, first x multiplier, ... up to cap, each spread by +- jitter."""
+
+    first_s: float
+    multiplier: float
+    cap_s: float
+    jitter: float  # 0 to 1: share of the delay by which it may be longer or shorter
+
+
+RECONNECT = Backoff(first_s=0.25, multiplier=2.0, cap_s=60.0, jitter=0.3)
+REDIS_RECONNECT = Backoff(first_s=0.02, multiplier=2.0, cap_s=1.0, jitter=0.3)
+# Providers lock accounts that knock too often: a handful of tries an hour at the most.
+LOGIN_REFUSED = Backoff(first_s=300.0, multiplier=2.0, cap_s=3600.0, jitter=0.2)
+
+
+def delay_s(backoff: Backoff, failures: int, random: float) -> float:
+    """Seconds to wait after the `failures`-th failure in a row (1 is the first); `random` in [0, 1)."""
+    # 2.0 ** 1024 overflows; beyond 64 steps every sensible cap has been reached.
+    raw = backoff.first_s * backoff.multiplier ** min(max(failures, 1) - 1, 64)
+    return min(raw, backoff.cap_s) * (1.0 + backoff.jitter * (2.0 * random - 1.0))

@@ -1,0 +1,41 @@
+"""Whether and when a dead child is started again."""
+
+import msgspec
+
+from fastmail_ingest.policy.backoff import Backoff, delay_s
+
+
+class RestartPolicy(msgspec.Struct, frozen=True):
+    """A child that lived less than `short_life_s` died young; too many of those end its role."""
+
+    short_life_s: float
+    short_lives_max: int
+    window_s: float
+    # The first young death costs nothing: most are one bad mail.
+    backoff: Backoff = Backoff(first_s=0.05, multiplier=2.0, cap_s=5.0, jitter=0.3)
+
+
+class StartAt(msgspec.Struct, frozen=True):
+    """Start a successor at this time (same clock as `now`)."""
+
+    at: float
+
+
+class RoleBroken(msgspec.Struct, frozen=True):
+    """Do not start another one: the role fails."""
+
+    short_lives: int
+
+
+def decide(
+    policy: RestartPolicy, young_deaths: list[float], lived_s: float, now: float, random: float
+) -> StartAt | RoleBroken:
+    """Decide on a child that died at `now` after `lived_s`; `young_deaths` are the earlier ones' times."""
+    if lived_s >= policy.short_life_s:
+        return StartAt(now)
+    recent = sum(1 for at in young_deaths if now - at < policy.window_s) + 1
+    if recent > policy.short_lives_max:
+        return RoleBroken(recent)
+    if recent == 1:
+        return StartAt(now)
+    return StartAt(now + delay_s(policy.backoff, recent - 1, random))

@@ -1,0 +1,63 @@
+"""`python -m fastmail_ingest.simulator`: a mail server to play with by hand."""
+
+import argparse
+import asyncio
+import sys
+import time
+
+import uvloop
+
+from fastmail_ingest.simulator.corpus import Corpus
+from fastmail_ingest.simulator.delivery import deliver, preload
+from fastmail_ingest.simulator.mailbox import Store
+from fastmail_ingest.simulator.samples import demo_account
+from fastmail_ingest.simulator.server import ImapServer
+
+_ENDLESS = 2**62
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m fastmail_ingest.simulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=1143, help="0 takes a free one")
+    parser.add_argument("--user", default="demo")
+    parser.add_argument("--password", default="demo")
+    parser.add_argument("--emails", type=int, default=1000, help="mails in INBOX at the start")
+    parser.add_argument("--size", default="mixed", help='bytes of each mail, or "mixed"')
+    parser.add_argument("--rate", type=float, default=0.0, help="mails a second that arrive meanwhile")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    size = int(options.size) if options.size.isdigit() else options.size
+    corpus = Corpus(options.seed, size)
+    account = demo_account(options.user, options.password, time.time())
+    inbox = account.mailboxes["INBOX"]
+    preload(inbox, corpus, options.emails)
+    server = ImapServer(Store([account]), options.host, options.port)
+    await server.start()
+    names = ", ".join(f"{name} ({len(mailbox)})" for name, mailbox in account.mailboxes.items())
+    sys.stdout.write(
+        f"host      {server.host}\nport      {server.port}\nuser      {account.user}\n"
+        f"password  {account.password}\nmailboxes {names}\n"
+    )
+    sys.stdout.flush()
+    try:
+        if options.rate > 0:
+            await deliver(inbox, corpus, options.rate, _ENDLESS, time.monotonic())
+        await asyncio.Event().wait()
+    finally:
+        await server.close()
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    try:
+        uvloop.run(_serve(_arguments()))
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

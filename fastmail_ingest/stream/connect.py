@@ -1,0 +1,94 @@
+"""Connections to Redis, made so that nothing waits or repeats behind our back.
+
+redis-py 8 retries ten times by default and times a blocked read out after 5 s. We retry ourselves,
+where the caller knows whether repeating is safe, and every wait has the deadline it needs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+import redis.asyncio
+import redis.backoff
+import redis.exceptions
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.retry import Retry
+
+from fastmail_ingest.errors import StreamUnavailable
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 30.0
+READ_SIZE_BYTES = 256 * 1024  # mails are large: fewer, larger reads
+
+# What a caller may see as "Redis is away for now": refused, hung up, loading, failing over, out of memory.
+UNAVAILABLE = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    OSError,
+)
+
+
+def connect(url: str, password: str = "") -> redis.Redis:
+    """A client for threads, with deadlines on connect and answer and no silent retries."""
+    return redis.Redis.from_url(
+        url,
+        **_secret(password),
+        protocol=2,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=ANSWER_TIMEOUT_S,
+        socket_read_size=READ_SIZE_BYTES,
+        retry=Retry(redis.backoff.NoBackoff(), 0),
+    )
+
+
+def connect_async(url: str, password: str = "") -> redis.asyncio.Redis:
+    """A client over one connection for the event loop; the caller puts deadlines on its waits."""
+    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
+        url,
+        **_secret(password),
+        protocol=2,
+        single_connection_client=True,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=None,
+        socket_read_size=READ_SIZE_BYTES,
+        retry=AsyncRetry(redis.backoff.NoBackoff(), 0),
+    )
+    # The reply is taken as it comes from the C parser: building dicts of it costs more than handling.
+    client.set_response_callback("XREADGROUP", _as_it_came)
+    return client
+
+
+def _secret(password: str) -> dict[str, Any]:
+    """The password as an option; an empty one would hide a password that stands in the URL."""
+    return {"password": password} if password else {}
+
+
+def _as_it_came(reply: Any, **_: Any) -> Any:
+    return reply
+
+
+@contextmanager
+def saying_where(url: str) -> Iterator[None]:
+    """Turn a failure to reach Redis into one sentence that names the place, without its password."""
+    try:
+        yield
+    except redis.exceptions.AuthenticationError as error:
+        raise StreamUnavailable(
+            f"Redis at {redacted(url)} refused the login: {error}. "
+            "remedy: set [redis] password_file, or user and password in the url"
+        ) from error
+    except UNAVAILABLE as error:
+        raise StreamUnavailable(
+            f"Redis at {redacted(url)} does not answer: {error}. "
+            "remedy: start it, correct [redis] url, or remove the url to run the embedded server"
+        ) from error
+
+
+def redacted(url: str) -> str:
+    """The URL without user and password."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

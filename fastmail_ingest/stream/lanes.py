@@ -1,0 +1,131 @@
+"""The worker's side of the stream, on the event loop: read, settle, give back."""
+
+import asyncio
+import time
+from typing import Any
+
+import redis.exceptions
+
+from fastmail_ingest.model.entry import Entry, Settlement
+from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, connect_async
+from fastmail_ingest.stream.keys import GROUP
+from fastmail_ingest.stream.scripts import Arguments, Call, source
+
+# A blocked read returns at least this often, so that a lost connection is noticed and --once can end.
+BLOCK_MS = 1000
+_PUT_BACK_BUDGET = 200
+_ENTRY_FIELDS_FRESH = 2  # a fresh entry has one field: name and value
+
+
+class Lanes:
+    """The stream as one consumer sees it.
+
+    Two connections: a read may block in one while the last settle is under way in the other.
+    All methods raise one of `connect.UNAVAILABLE` when Redis is away; each may be called again then.
+    """
+
+    def __init__(self, url: str, password: str, arguments: Arguments, consumer: str) -> None:
+        self._arguments = arguments
+        self._consumer = consumer
+        # redis-py leaves execute_command without types.
+        self._reading: Any = connect_async(url, password)
+        self._writing: Any = connect_async(url, password)
+        self._settle = self._writing.register_script(source("settle"))
+        self._put_back = self._writing.register_script(source("put_back"))
+        self._lane_of = {key.encode(): lane for lane, key in arguments.keys.lanes.items()}
+        self._streams = [arguments.keys.lanes[lane] for lane in Lane]
+
+    async def open(self) -> int:
+        """Connect, make the consumer group where it is missing, return the reading connection's client id."""
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await self._make_groups()
+            return int(await self._reading.execute_command("CLIENT ID"))
+
+    async def _make_groups(self) -> None:
+        for stream in self._streams:
+            try:
+                await self._writing.xgroup_create(stream, GROUP, id="0", mkstream=True)
+            except redis.exceptions.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    async def read(self, count: int, *, block: bool = True) -> list[Entry]:
+        """Read up to `count` entries of each lane; waits up to BLOCK_MS for the first one."""
+        block_for = ("BLOCK", BLOCK_MS) if block else ()
+        command = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", count, *block_for, "STREAMS")
+        try:
+            async with asyncio.timeout(BLOCK_MS / 1000 + ANSWER_TIMEOUT_S):
+                reply = await self._reading.execute_command(*command, *self._streams, ">", ">", ">")
+        except redis.exceptions.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            # Somebody emptied the database under us: make the groups anew and go on.
+            await self._make_groups()
+            return []
+        return self._entries(reply) if reply else []
+
+    def _entries(self, reply: list[Any]) -> list[Entry]:
+        entries: list[Entry] = []
+        for stream, items in reply:
+            lane = self._lane_of[stream]
+            for entry_id, fields in items:
+                if len(fields) == _ENTRY_FIELDS_FRESH and fields[0] == b"m":
+                    entries.append(Entry(lane, entry_id, fields[1]))
+                else:
+                    entries.append(_returned_entry(lane, entry_id, fields))
+        return entries
+
+    async def interrupt(self, client_id: int) -> None:
+        """End a blocked read at once; it returns without entries."""
+        await self._writing.execute_command("CLIENT UNBLOCK", client_id)
+
+    async def settle(self, settlement: Settlement) -> int:
+        """Write down what became of the entries; returns how many were no longer ours. Safe to repeat."""
+        return int(await self._run(self._settle, self._arguments.settle(settlement, time.time())))
+
+    async def give_back(self) -> int:
+        """Put back all that this consumer was given and has not settled; returns how many.
+
+        Only to be called when none of it is in a handler's hand.
+        """
+        moved = 0
+        while True:
+            call = self._arguments.put_back(
+                self._consumer, time.time(), _PUT_BACK_BUDGET, 1 << 30, blamed=None
+            )
+            batch, _, more = await self._run(self._put_back, call)
+            moved += batch
+            if not more:
+                return moved
+
+    async def backlog(self) -> int:
+        """Entries in all lanes, those in somebody's hand included."""
+        lengths: list[int] = [await self._writing.xlen(stream) for stream in self._streams]
+        return sum(lengths)
+
+    async def _run(self, script: Any, call: Call) -> Any:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            return await script(call.keys, call.args)
+
+    async def close(self) -> None:
+        """Close both connections."""
+        await self._reading.aclose()
+        await self._writing.aclose()
+
+
+def _returned_entry(lane: Lane, entry_id: bytes, fields: list[bytes]) -> Entry:
+    """An entry with a past; one without our payload field gets an empty payload, which no decoder accepts."""
+    named = dict(zip(fields[::2], fields[1::2], strict=False))
+    return Entry(
+        lane,
+        entry_id,
+        named.get(b"m", b""),
+        failures=_count(named.get(b"f")),
+        returns=_count(named.get(b"r")),
+        deaths=_count(named.get(b"k")),
+    )
+
+
+def _count(value: bytes | None) -> int:
+    return int(value) if value is not None and value.isdigit() else 0
