@@ -1,5 +1,7 @@
 """A stream entry in a worker's hand, and what becomes of a batch of them."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from fastmail_ingest.model.lane import Lane
@@ -24,6 +26,14 @@ class Entry(msgspec.Struct, gc=False):
     def attempt(self) -> int:
         """1 for a mail no handler has seen; more if one may have."""
         return 1 + self.failures + self.returns
+
+
+class NewMail(NamedTuple):
+    """A mail on its way into the stream: its identity, its content hash, its encoded envelope."""
+
+    identity: str
+    content_hash: bytes
+    payload: bytes
 
 
 class Delayed(msgspec.Struct, frozen=True):

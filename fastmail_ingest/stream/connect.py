@@ -45,9 +45,12 @@ def connect(url: str, password: str = "") -> redis.Redis:
     )
 
 
-def connect_async(url: str, password: str = "") -> redis.asyncio.Redis:
-    """A client over one connection for the event loop; the caller puts deadlines on its waits."""
-    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
+def connect_async(url: str, password: str = "") -> Any:
+    """A client over one connection for the event loop; the caller puts deadlines on its waits.
+
+    Any, because redis-py leaves half of its asyncio commands without types.
+    """
+    client: Any = redis.asyncio.Redis.from_url(
         url,
         **_secret(password),
         protocol=2,

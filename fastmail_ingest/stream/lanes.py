@@ -8,7 +8,7 @@ import redis.exceptions
 
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, connect_async
+from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, UNAVAILABLE, connect_async
 from fastmail_ingest.stream.keys import GROUP
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 
@@ -22,15 +22,16 @@ class Lanes:
     """The stream as one consumer sees it.
 
     Two connections: a read may block in one while the last settle is under way in the other.
-    All methods raise one of `connect.UNAVAILABLE` when Redis is away; each may be called again then.
+    All methods raise one of `unavailable` when Redis is away; each may be called again then.
     """
+
+    unavailable = UNAVAILABLE
 
     def __init__(self, url: str, password: str, arguments: Arguments, consumer: str) -> None:
         self._arguments = arguments
         self._consumer = consumer
-        # redis-py leaves execute_command without types.
-        self._reading: Any = connect_async(url, password)
-        self._writing: Any = connect_async(url, password)
+        self._reading = connect_async(url, password)
+        self._writing = connect_async(url, password)
         self._settle = self._writing.register_script(source("settle"))
         self._put_back = self._writing.register_script(source("put_back"))
         self._lane_of = {key.encode(): lane for lane, key in arguments.keys.lanes.items()}
@@ -82,14 +83,15 @@ class Lanes:
 
     async def settle(self, settlement: Settlement) -> int:
         """Write down what became of the entries; returns how many were no longer ours. Safe to repeat."""
-        return int(await self._run(self._settle, self._arguments.settle(settlement, time.time())))
+        ignored: int = await self._run(self._settle, self._arguments.settle(settlement, time.time()))
+        return ignored
 
     async def give_back(self) -> int:
         """Put back all that this consumer was given and has not settled; returns how many.
 
         Only to be called when none of it is in a handler's hand.
         """
-        moved = 0
+        moved: int = 0
         while True:
             call = self._arguments.put_back(
                 self._consumer, time.time(), _PUT_BACK_BUDGET, 1 << 30, blamed=None
@@ -101,8 +103,10 @@ class Lanes:
 
     async def backlog(self) -> int:
         """Entries in all lanes, those in somebody's hand included."""
-        lengths: list[int] = [await self._writing.xlen(stream) for stream in self._streams]
-        return sum(lengths)
+        total = 0
+        for stream in self._streams:
+            total += int(await self._writing.xlen(stream))
+        return total
 
     async def _run(self, script: Any, call: Call) -> Any:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import redis
 import redis.exceptions
 
+from fastmail_ingest.model.entry import NewMail
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
-from fastmail_ingest.stream.connect import connect
+from fastmail_ingest.stream.connect import UNAVAILABLE, connect
 from fastmail_ingest.stream.keys import GROUP
-from fastmail_ingest.stream.scripts import Arguments, Blamed, NewMail, source
+from fastmail_ingest.stream.scripts import Arguments, Blamed, source
 
 _PUT_BACK_BUDGET = 200
 _PROMOTE_BUDGET = 200
@@ -35,8 +36,10 @@ class Counts(NamedTuple):
 class Ledger:
     """The stream as producers and maintenance see it. May be shared by threads.
 
-    All methods raise one of `connect.UNAVAILABLE` when Redis is away; each may be called again then.
+    All methods raise one of `unavailable` when Redis is away; each may be called again then.
     """
+
+    unavailable = UNAVAILABLE
 
     def __init__(self, url: str, password: str, arguments: Arguments) -> None:
         self._redis = connect(url, password)
@@ -60,12 +63,25 @@ class Ledger:
         return Cursor(*(int(value or 0) for value in values))
 
     def append(
-        self, key: MailboxKey, mails: Sequence[NewMail], cursor: Cursor, lane: Lane = Lane.LIVE
+        self,
+        key: MailboxKey,
+        mails: Sequence[NewMail],
+        cursor: Cursor,
+        *,
+        by_content: bool = False,
+        lane: Lane = Lane.LIVE,
     ) -> Appended:
-        """Take mails into a lane, once each, and move the cursor. Safe to repeat."""
-        call = self._arguments.append(key, lane, mails, cursor, time.time())
-        count, length = self._append(call.keys, call.args)
-        return Appended(count, length)
+        """Take mails into a lane, once each, and move the cursor. Safe to repeat.
+
+        `by_content` also recognises mails that came under another name before (UIDVALIDITY changed).
+        """
+        call = self._arguments.append(key, lane, mails, cursor, now=time.time(), by_content=by_content)
+        new, length = self._append(call.keys, call.args)
+        return Appended(new, length)
+
+    def lane_length(self, lane: Lane = Lane.LIVE) -> int:
+        """Entries in a lane, those in a worker's hand included."""
+        return int(self._redis.xlen(self._keys.lanes[lane]))
 
     # --- maintenance ---------------------------------------------------------------------------
 

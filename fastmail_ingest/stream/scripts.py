@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import NamedTuple
 
-from fastmail_ingest.model.entry import Dead, Delayed, Settlement
+from fastmail_ingest.model.entry import Dead, Delayed, NewMail, Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.stream.keys import GROUP, Keys, month_ttl_s, months_kept
@@ -27,14 +27,6 @@ class Call(NamedTuple):
     args: list[_Argument]
 
 
-class NewMail(NamedTuple):
-    """A mail for `append`: its identity, its content hash, its encoded envelope."""
-
-    identity: str
-    content_hash: bytes
-    payload: bytes
-
-
 class Blamed(NamedTuple):
     """An entry that was in hand when its worker died."""
 
@@ -50,15 +42,21 @@ class Arguments:
         self.keep_days = keep_days
 
     def append(
-        self, key: MailboxKey, lane: Lane, mails: Sequence[NewMail], cursor: Cursor, now: float
+        self,
+        key: MailboxKey,
+        lane: Lane,
+        mails: Sequence[NewMail],
+        cursor: Cursor,
+        *,
+        now: float,
+        by_content: bool,
     ) -> Call:
         """`append.lua`: returns [appended, length of the lane]."""
         keys = [self.keys.lanes[lane], self.keys.queued, self.keys.cursor(key)]
         for month in months_kept(now, self.keep_days):
             keys += (self.keys.done(month), self.keys.seen(month))
-        by_content = "1" if cursor.match_until else "0"
         args: list[_Argument] = [cursor.uid_validity, cursor.last_uid, cursor.match_until, _ms(now)]
-        args += (month_ttl_s(self.keep_days), by_content)
+        args += (month_ttl_s(self.keep_days), "1" if by_content else "0")
         for mail in mails:
             args += mail
         return Call(keys, args)

@@ -1,0 +1,120 @@
+"""From `module:function` in the configuration to something that can be called."""
+
+import importlib
+import inspect
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastmail_ingest.errors import HandlerLoadError
+from fastmail_ingest.handler import builtin
+from fastmail_ingest.model.handler import is_batch_handler
+
+_log = logging.getLogger(__name__)
+
+BUILT_IN: dict[str, Callable[..., Any]] = {"noop": builtin.noop, "log": builtin.log}
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A handler and the way it wants to be called."""
+
+    function: Callable[..., Any]
+    is_async: bool
+    is_batch: bool
+
+
+def load(target: str, search_paths: list[Path]) -> Handler:
+    """Import the handler; raises HandlerLoadError that says what is wrong and what to do.
+
+    `search_paths` come first in sys.path, so that a handler beside the configuration file is found.
+    """
+    function = BUILT_IN.get(target) or _import(target, search_paths)
+    if not callable(function):
+        raise HandlerLoadError(f"[handler] target {target!r} is no function but {type(function).__name__}")
+    if inspect.isclass(function):
+        raise HandlerLoadError(
+            f"[handler] target {target!r} is a class. remedy: make an instance at module level "
+            f"(handle = {function.__name__}()) and name that"
+        )
+    _check_signature(target, function)
+    called = function if inspect.isroutine(function) else function.__call__
+    return Handler(function, inspect.iscoroutinefunction(called), is_batch_handler(function))
+
+
+def _import(target: str, search_paths: list[Path]) -> object:
+    module_name, _, attribute = target.partition(":")
+    for path in reversed(search_paths):
+        if str(path) not in sys.path:
+            sys.path.insert(0, str(path))
+    threads_before = threading.active_count()
+    try:
+        found: object = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise HandlerLoadError(_not_found(target, module_name, error, search_paths)) from error
+    except (Exception, SystemExit) as error:
+        raise HandlerLoadError(
+            f"[handler] target {target!r}: importing {module_name} failed: {type(error).__name__}: {error}"
+            f"{_place(error)}"
+        ) from error
+    if threading.active_count() > threads_before:
+        _log.warning(
+            "importing handler %s started threads; they do not survive a fork. "
+            "remedy: start them on the first call of the handler",
+            target,
+        )
+    return _attribute(target, found, attribute)
+
+
+def _attribute(target: str, found: object, attribute: str) -> object:
+    module = found
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            functions = sorted(name for name, value in vars(module).items() if inspect.isfunction(value))
+            raise HandlerLoadError(
+                f"[handler] target {target!r}: there is no {name!r} in it. "
+                f"remedy: name one of its functions: {', '.join(functions[:8]) or 'it has none'}"
+            )
+        found = getattr(found, name)
+    return found
+
+
+def _not_found(target: str, module_name: str, error: ModuleNotFoundError, search_paths: list[Path]) -> str:
+    if error.name and not (module_name == error.name or module_name.startswith(f"{error.name}.")):
+        return (
+            f"[handler] target {target!r}: {module_name} imports {error.name!r}, which is not installed. "
+            f"remedy: install it into the environment of fastmail-ingest ({sys.prefix})"
+        )
+    looked = ", ".join(str(path) for path in search_paths)
+    return (
+        f"[handler] target {target!r}: there is no module {module_name!r}; looked in {looked} and in the "
+        "installed packages. remedy: start fastmail-ingest in the directory of your module, or put the "
+        "configuration file beside it"
+    )
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the user's code where an import failed."""
+    trace = error.__traceback__
+    last = None
+    while trace is not None:
+        last, trace = trace, trace.tb_next
+    if isinstance(error, SyntaxError):
+        return f" ({error.filename}, line {error.lineno})"
+    return f" ({last.tb_frame.f_code.co_filename}, line {last.tb_lineno})" if last is not None else ""
+
+
+def _check_signature(target: str, function: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError as error:
+        raise HandlerLoadError(
+            f"[handler] target {target!r} cannot be called with one mail: {error}. "
+            "remedy: def handle(email): ..."
+        ) from error
+    except ValueError:
+        return  # a builtin without a signature: calling it will tell

@@ -1,0 +1,153 @@
+"""The round that keeps the stream tidy: lease, the dead's work, due retries, gauges.
+
+Every step looks at the whole state and can be repeated: a bell only makes a round come sooner.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.policy.backoff import REDIS_RECONNECT, delay_s
+
+_log = logging.getLogger(__name__)
+
+ROUND_S = 0.25  # due retries are this late at the most
+SWEEP_EVERY_S = 2.0
+
+
+class DeadWorker(msgspec.Struct, frozen=True):
+    """A worker of ours that died, and what it had in hand."""
+
+    consumer: str
+    client_id: int
+    blamed: Sequence[tuple[Lane, bytes]]
+    bury: Callable[[], None]  # to be called when its work has been given back
+
+
+class Stream(Protocol):
+    """What maintenance needs of the stream."""
+
+    @property
+    def unavailable(self) -> tuple[type[BaseException], ...]: ...  # noqa: D102
+    def make_groups(self) -> None: ...  # noqa: D102
+    def renew_lease(self, node_id: str, lease_s: float) -> None: ...  # noqa: D102
+    def end_lease(self, node_id: str) -> None: ...  # noqa: D102
+    def consumers(self) -> set[str]: ...  # noqa: D102
+    def promote(self) -> tuple[int, float | None]: ...  # noqa: D102
+    def counts(self) -> tuple[int, int, int]: ...  # noqa: D102
+    def put_back(  # noqa: D102
+        self,
+        consumer: str,
+        deaths_max: int,
+        *,
+        blamed: Sequence[tuple[Lane, bytes]] = (),
+        client_id: int = 0,
+        lease_of: str = "",
+    ) -> tuple[int, int]: ...
+
+
+class Household(Protocol):
+    """What maintenance needs to know of the processes of this supervisor, and of others."""
+
+    node_id: str
+
+    def dead_workers(self) -> Iterable[DeadWorker]: ...  # noqa: D102
+    def living_consumers(self) -> set[str]: ...  # noqa: D102
+    def node_of(self, consumer: str) -> str: ...  # noqa: D102
+    def surely_gone(self, node_id: str) -> bool: ...  # noqa: D102
+
+
+class Gauges(Protocol):
+    """Whom to tell what was found."""
+
+    def counted(self, lanes: int, delayed: int, dead: int) -> None: ...  # noqa: D102
+    def promoted(self, count: int) -> None: ...  # noqa: D102
+    def put_back(self, count: int) -> None: ...  # noqa: D102
+    def buried(self, count: int) -> None: ...  # noqa: D102
+
+
+class Maintenance:
+    """One per supervisor; several supervisors on one stream do not disturb each other."""
+
+    def __init__(
+        self, stream: Stream, household: Household, gauges: Gauges, lease_s: float, deaths_max: int
+    ) -> None:
+        self._stream = stream
+        self._household = household
+        self._gauges = gauges
+        self._lease_s = lease_s
+        self._deaths_max = deaths_max
+        self._renew_at = 0.0
+        self._sweep_at = 0.0
+
+    def run(self, wait: Callable[[float], bool], ready: Callable[[], None]) -> None:
+        """Make rounds until `wait(seconds)` says False; then a last one, so that nothing is left behind."""
+        failures = 0
+        going_on = True
+        while going_on:
+            pause_s = ROUND_S
+            try:
+                self.round(time.monotonic())
+                ready()
+                failures = 0
+            except self._stream.unavailable as error:
+                failures += 1
+                pause_s = delay_s(REDIS_RECONNECT, failures, random.random())  # noqa: S311
+                _log.warning("Redis is away (%s), trying again", error)
+            going_on = wait(pause_s)
+        self._leave()
+
+    def round(self, now: float) -> None:
+        """One round; raises what the stream raises when Redis is away."""
+        if now >= self._renew_at:
+            self._stream.make_groups()
+            self._stream.renew_lease(self._household.node_id, self._lease_s)
+            self._renew_at = now + self._lease_s / 4
+        self._bury_dead_workers()
+        if now >= self._sweep_at:
+            self._sweep()
+            self._sweep_at = now + SWEEP_EVERY_S
+        moved, _ = self._stream.promote()
+        self._gauges.promoted(moved)
+        self._gauges.counted(*self._stream.counts())
+
+    def _bury_dead_workers(self) -> None:
+        for dead in self._household.dead_workers():
+            moved, buried = self._stream.put_back(
+                dead.consumer, self._deaths_max, blamed=dead.blamed, client_id=dead.client_id
+            )
+            self._note(dead.consumer, moved, buried)
+            dead.bury()
+
+    def _sweep(self) -> None:
+        """Find consumers whose process is gone: ours that slipped through, and those of dead hosts."""
+        living = self._household.living_consumers()
+        for consumer in self._stream.consumers() - living:
+            node = self._household.node_of(consumer)
+            ours = node == self._household.node_id
+            if ours or self._household.surely_gone(node):
+                result = self._stream.put_back(consumer, self._deaths_max)
+            else:
+                # Another host's: the script itself looks whether its lease has run out.
+                result = self._stream.put_back(consumer, self._deaths_max, lease_of=node)
+            self._note(consumer, *result)
+
+    def _note(self, consumer: str, moved: int, buried: int) -> None:
+        if moved > 0 or buried > 0:
+            _log.warning("%s is gone: %d mails put back, %d to the dead letters", consumer, moved, buried)
+            self._gauges.put_back(max(moved, 0))
+            self._gauges.buried(buried)
+
+    def _leave(self) -> None:
+        try:
+            self._bury_dead_workers()
+            self._sweep()
+            self._gauges.counted(*self._stream.counts())
+            self._stream.end_lease(self._household.node_id)
+        except self._stream.unavailable as error:
+            _log.warning("stopping while Redis is away (%s): the next supervisor clears up", error)

@@ -1,0 +1,63 @@
+"""What the data path needs from the world. The composition root puts the real parts in."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from fastmail_ingest.model.entry import Entry, NewMail, Settlement
+from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
+from fastmail_ingest.policy.uidplan import Window
+
+
+class Lanes(Protocol):
+    """The stream as one worker sees it."""
+
+    @property
+    def unavailable(self) -> tuple[type[BaseException], ...]: ...  # noqa: D102
+    async def open(self) -> int: ...  # noqa: D102
+    async def read(self, count: int, *, block: bool = True) -> list[Entry]: ...  # noqa: D102
+    async def interrupt(self, client_id: int) -> None: ...  # noqa: D102
+    async def settle(self, settlement: Settlement) -> int: ...  # noqa: D102
+    async def give_back(self) -> int: ...  # noqa: D102
+    async def backlog(self) -> int: ...  # noqa: D102
+    async def close(self) -> None: ...  # noqa: D102
+
+
+class Desk(Protocol):
+    """Where a worker shows which entries are in hand: what is there when it dies is to blame."""
+
+    def hold(self, cell: int, entry: Entry) -> None: ...  # noqa: D102
+    def release(self, cell: int) -> None: ...  # noqa: D102
+
+
+class Journal(Protocol):
+    """Who wants to know what was taken and settled: counters, metrics, measurements."""
+
+    def taken(self, count: int) -> None: ...  # noqa: D102
+    def settled(self, settlement: Settlement, ignored: int) -> None: ...  # noqa: D102
+
+
+class MailSource(Protocol):
+    """A connection to a mail server."""
+
+    news: bool
+
+    @property
+    def can_idle(self) -> bool: ...  # noqa: D102
+    def examine(self, mailbox: str) -> MailboxState: ...  # noqa: D102
+    def look(self) -> None: ...  # noqa: D102
+    def uids_above(self, last_uid: int) -> list[int]: ...  # noqa: D102
+    def fetch(self, window: Window) -> Iterator[Fetched]: ...  # noqa: D102
+    def wait(self, timeout_s: float, wake_fd: int) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class Intake(Protocol):
+    """The stream as a producer sees it."""
+
+    @property
+    def unavailable(self) -> tuple[type[BaseException], ...]: ...  # noqa: D102
+    def cursor(self, key: MailboxKey) -> Cursor: ...  # noqa: D102
+    def append(  # noqa: D102
+        self, key: MailboxKey, mails: Sequence[NewMail], cursor: Cursor, *, by_content: bool
+    ) -> tuple[int, int]: ...
+    def lane_length(self) -> int: ...  # noqa: D102

@@ -1,0 +1,148 @@
+"""The producer's loop for one or more mailboxes of an account: sweep, wait, sweep again.
+
+IDLE only wakes; what is new is decided by a look at the UIDs.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from fastmail_ingest.errors import FastmailIngestError, LoginRefused, ProtocolError, SourceUnavailable
+from fastmail_ingest.model.mailbox import Cursor, MailboxKey, MailboxState
+from fastmail_ingest.pipeline.ports import MailSource
+from fastmail_ingest.pipeline.stopper import Stopped, Stopper
+from fastmail_ingest.pipeline.transfer import Tally, Transfer
+from fastmail_ingest.policy import polling, uidplan
+from fastmail_ingest.policy.backoff import LOGIN_REFUSED, RECONNECT, delay_s
+
+_log = logging.getLogger(__name__)
+
+ONCE_TRIES = 3  # with --once: connections to try before an account is given up
+
+
+class WatchPlan(msgspec.Struct, frozen=True):
+    """How mailboxes are watched."""
+
+    pace: polling.PollPace
+    window: int  # UIDs a FETCH command
+    idle: bool
+    once: bool
+
+
+class Watcher:
+    """Keeps some mailboxes of one account flowing into the stream, over one connection."""
+
+    def __init__(
+        self,
+        mailboxes: Sequence[MailboxKey],
+        connect: Callable[[], MailSource],
+        transfer: Transfer,
+        plan: WatchPlan,
+        stopper: Stopper,
+        tally: Tally,
+    ) -> None:
+        self._mailboxes = list(mailboxes)
+        self._connect = connect
+        self._transfer = transfer
+        self._plan = plan
+        self._stopper = stopper
+        self._tally = tally
+        self._interval_s = plan.pace.min_s
+        self._failures = 0
+
+    def run(self) -> None:
+        """Work until told to stop; with `once`, until the mailboxes are empty or the account is given up."""
+        while not self._stopper.stopped:
+            try:
+                self._follow()
+                return
+            except Stopped:
+                return
+            except (SourceUnavailable, ProtocolError, LoginRefused) as error:
+                self._failures += 1
+                if self._plan.once and (self._failures >= ONCE_TRIES or isinstance(error, LoginRefused)):
+                    _log.error("%s", error)
+                    self._tally.failed(str(error))
+                    return
+                self._back_off(error)
+
+    def _follow(self) -> None:
+        """Sweep all mailboxes again and again, as long as the connection holds."""
+        source = self._connect()
+        try:
+            while not self._stopper.stopped:
+                found = 0
+                for key in self._mailboxes:
+                    cursor, count = self._sweep(source, key)
+                    found += count
+                    self._failures = 0
+                if self._plan.once:
+                    return
+                if len(self._mailboxes) == 1:
+                    self._stay(source, key, cursor)
+                self._slow_down(found)
+                self._stopper.wait(self._interval_s)
+        finally:
+            source.close()
+
+    def _sweep(self, source: MailSource, key: MailboxKey) -> tuple[Cursor, int]:
+        """Take over all that is in the mailbox now; returns the cursor and how many mails were fetched."""
+        state = source.examine(key.mailbox)
+        cursor = self._start(key, state)
+        width, found = self._plan.window, 0
+        while window := uidplan.next_window(cursor.last_uid, state.uid_next, width):
+            self._stopper.check()
+            cursor, count = self._transfer.run(source, key, window, cursor)
+            found += count
+            width = uidplan.next_width(width, count, self._plan.window)
+        return cursor, found
+
+    def _start(self, key: MailboxKey, state: MailboxState) -> Cursor:
+        cursor = self._transfer.cursor(key)
+        begin = uidplan.start(cursor, state)
+        if begin.match_until and begin != cursor:
+            _log.warning(
+                "%s: UIDVALIDITY changed from %d to %d; reading the mailbox anew, known mails are recognised "
+                "by their content",
+                key, cursor.uid_validity, state.uid_validity,
+            )  # fmt: skip
+        return begin
+
+    def _stay(self, source: MailSource, key: MailboxKey, cursor: Cursor) -> None:
+        """With the mailbox open: wait for news by IDLE or by the clock, and fetch what is new."""
+        while not self._stopper.stopped:
+            if self._plan.idle and source.can_idle:
+                source.wait(polling.idle_wait(self._plan.pace, random.random()), self._stopper.fd)  # noqa: S311
+            else:
+                self._stopper.wait(self._interval_s)
+            self._stopper.check()
+            cursor, found = self._fetch_new(source, key, cursor)
+            self._slow_down(found)
+
+    def _fetch_new(self, source: MailSource, key: MailboxKey, cursor: Cursor) -> tuple[Cursor, int]:
+        """Fetch what has come since the cursor, and what comes meanwhile."""
+        found = 0
+        while True:
+            # Some servers show new mail to a search only after they have had a chance to announce it.
+            source.look()
+            source.news = False
+            uids = source.uids_above(cursor.last_uid)
+            for start in range(0, len(uids), self._plan.window):
+                part = uids[start : start + self._plan.window]
+                cursor, count = self._transfer.run(source, key, uidplan.Window(part[0], part[-1]), cursor)
+                found += count
+                self._stopper.check()
+            if not source.news:
+                return cursor, found
+
+    def _slow_down(self, found: int) -> None:
+        self._interval_s = polling.next_interval(self._plan.pace, self._interval_s, found > 0)
+
+    def _back_off(self, error: FastmailIngestError) -> None:
+        patience = LOGIN_REFUSED if isinstance(error, LoginRefused) else RECONNECT
+        wait_s = delay_s(patience, self._failures, random.random())  # noqa: S311
+        log = _log.error if isinstance(error, LoginRefused) else _log.warning
+        log("%s; next try in %.1f s", error, wait_s)
+        self._stopper.wait(wait_s)

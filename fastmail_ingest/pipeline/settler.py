@@ -1,0 +1,87 @@
+"""Writes settlements while the next mails are being handled: one under way, all others gathered."""
+
+import asyncio
+import logging
+import random
+
+from fastmail_ingest.model.entry import Settlement
+from fastmail_ingest.pipeline.ports import Journal, Lanes
+from fastmail_ingest.policy.backoff import REDIS_RECONNECT, delay_s
+
+_log = logging.getLogger(__name__)
+
+GATHERED_MAX = 1000  # entries; settle.lua passes a lane's ids as arguments of one command
+
+
+class Settler:
+    """Takes settlements in and sends them one after the other; a batch of them when they come fast.
+
+    Sending is repeated until Redis has it: a settlement is never dropped while the process lives.
+    """
+
+    def __init__(self, lanes: Lanes, journal: Journal) -> None:
+        self._lanes = lanes
+        self._journal = journal
+        self._gathered = Settlement()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def add(self, settlement: Settlement) -> None:
+        """Take in what became of some entries."""
+        if not len(settlement):
+            return
+        self._gathered = _merged(self._gathered, settlement)
+        self._idle.clear()
+        self._wake.set()
+        if len(self._gathered) >= GATHERED_MAX // 2:
+            self._room.clear()
+
+    async def room(self) -> None:
+        """Wait until more can be taken in; lets the event loop send what is there in any case."""
+        await asyncio.sleep(0)
+        await self._room.wait()
+
+    async def flushed(self) -> None:
+        """Wait until everything has been written."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Send for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            settlement, self._gathered = self._gathered, Settlement()
+            self._room.set()
+            ignored = await self._persist(settlement)
+            self._journal.settled(settlement, ignored)
+            if not len(self._gathered):
+                self._idle.set()
+
+    async def _persist(self, settlement: Settlement) -> int:
+        failures = 0
+        while True:
+            try:
+                return await self._lanes.settle(settlement)
+            except self._lanes.unavailable as error:
+                failures += 1
+                _log.warning("settling %d mails: Redis is away (%s), trying again", len(settlement), error)
+                await asyncio.sleep(delay_s(REDIS_RECONNECT, failures, random.random()))  # noqa: S311
+
+
+def _merged(first: Settlement, second: Settlement) -> Settlement:
+    if not len(first):
+        return second
+    for lane, columns in second.done.items():
+        known = first.done.get(lane)
+        if known is None:
+            first.done[lane] = columns
+        else:
+            known.ids += columns.ids
+            known.identities += columns.identities
+            known.fetched_at += columns.fetched_at
+    first.delayed += second.delayed
+    first.dead += second.dead
+    return first

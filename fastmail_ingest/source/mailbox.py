@@ -1,0 +1,121 @@
+"""A mailbox that is read and watched over one connection, without ever changing it."""
+
+from collections.abc import Iterator
+
+from fastmail_ingest.config import Account
+from fastmail_ingest.errors import ProtocolError, SourceUnavailable
+from fastmail_ingest.model.mailbox import Fetched, MailboxState
+from fastmail_ingest.policy.uidplan import Window
+from fastmail_ingest.source.fetch import read_fetch
+from fastmail_ingest.source.session import explained, hang_up, log_in
+
+# BODY.PEEK[] and EXAMINE: never BODY[] or SELECT, which would set \Seen (RFC 9051 6.4.5).
+_ITEMS = ["UID", "FLAGS", "INTERNALDATE"]
+_GMAIL_ITEMS = ["X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS"]
+_OBJECTID_ITEMS = ["EMAILID", "THREADID"]
+_DONE_TIMEOUT_S = 10.0
+
+
+class Connection:
+    """A logged-in connection of an account, with at most one mailbox open at a time.
+
+    Every method raises LoginRefused, SourceUnavailable or ProtocolError; after any of them the
+    connection is of no more use: `close` it and make another.
+    """
+
+    def __init__(self, account: Account, timeout_s: float, max_mail: int) -> None:
+        self._account = account
+        self._timeout_s = timeout_s
+        self._max_mail = max_mail
+        self._client = log_in(account, timeout_s)
+        self._items = self._items_to_fetch()
+        self.news = False  # the server has mentioned new mail since `forget_news`
+
+    def _items_to_fetch(self) -> str:
+        items = list(_ITEMS)
+        if self._client.has_capability("X-GM-EXT-1"):
+            items += _GMAIL_ITEMS
+        if self._client.has_capability("OBJECTID"):
+            items += _OBJECTID_ITEMS
+        return " ".join(items)
+
+    @property
+    def can_idle(self) -> bool:
+        """Whether the server can wake us (RFC 2177)."""
+        return bool(self._client.has_capability("IDLE"))
+
+    def examine(self, mailbox: str) -> MailboxState:
+        """Open a mailbox for reading only."""
+        with explained(self._account):
+            answer = self._client.select_folder(mailbox, readonly=True)
+        self.news = False
+        exists = int(answer.get(b"EXISTS", 0))
+        if b"UIDVALIDITY" not in answer:
+            raise SourceUnavailable(
+                f"account {self._account.name}: {mailbox} has no UIDVALIDITY, it cannot be followed"
+            )
+        uid_next = int(answer.get(b"UIDNEXT", 0)) or self._uid_next_by_search()
+        return MailboxState(int(answer[b"UIDVALIDITY"]), uid_next, exists)
+
+    def _uid_next_by_search(self) -> int:
+        """For a server that does not tell UIDNEXT: one above the highest UID there is."""
+        with explained(self._account):
+            return max(self._client.search(["UID", "*"]), default=0) + 1
+
+    def look(self) -> None:
+        """Ask the server whether there is anything new; `news` tells."""
+        with explained(self._account):
+            _, answers = self._client.noop()
+        self._note(answers)
+
+    def uids_above(self, last_uid: int) -> list[int]:
+        """The UIDs above `last_uid`, ascending; `n:*` names the last mail even below n, so drop it."""
+        self.news = False
+        with explained(self._account):
+            found = self._client.search(["UID", f"{last_uid + 1}:*"])
+        return sorted(uid for uid in found if uid > last_uid)
+
+    def fetch(self, window: Window, *, headers_only: bool = False) -> Iterator[Fetched]:
+        """Stream the mails of a window as they arrive; flag updates and mails outside of it are dropped."""
+        body = "RFC822.SIZE BODY.PEEK[]<0.65536>" if headers_only else "BODY.PEEK[]"
+        with explained(self._account):
+            tag = self._client.send_command(f"UID FETCH {window} ({self._items} {body})")
+            for fetched in read_fetch(self._client.wire, tag, self._max_mail, self._note_line):
+                if fetched.raw is not None and window.first <= fetched.uid <= window.last:
+                    yield fetched
+
+    def wait(self, timeout_s: float, wake_fd: int) -> None:
+        """Stay in IDLE until the server has news, `wake_fd` becomes readable, or time is up."""
+        with explained(self._account):
+            wire = self._client.wire
+            tag = self._client.send_command("IDLE")
+            self._read_until(b"+")
+            if not self.news and wire.wait(timeout_s, wake_fd):
+                self._note_line(wire.line())
+            wire.sock.settimeout(min(_DONE_TIMEOUT_S, self._timeout_s))
+            self._client.send_line(b"DONE")
+            self._read_until(tag + b" ")
+            wire.sock.settimeout(self._timeout_s)
+
+    def _read_until(self, start: bytes) -> None:
+        """Read the untagged lines before one that begins with `start`."""
+        while not (line := self._client.wire.line()).startswith(start):
+            if not line.startswith(b"* "):
+                raise ProtocolError(f"unexpected answer to IDLE: {line[:80]!r}")
+            self._note_line(line)
+
+    def _note(self, answers: list[tuple[object, ...]]) -> None:
+        if any(b"EXISTS" in answer or b"RECENT" in answer for answer in answers):
+            self.news = True
+
+    def _note_line(self, line: bytes) -> None:
+        """An untagged line outside of a FETCH: all that matters is whether to look again."""
+        upper = line.upper()
+        if upper.startswith(b"* BYE"):
+            raise SourceUnavailable(f"the mail server hung up: {line[5:].decode('utf-8', 'replace').strip()}")
+        if upper.rstrip().endswith((b" EXISTS", b" RECENT")):
+            self.news = True
+
+    def close(self) -> None:
+        """Hang up."""
+        hang_up(self._client)

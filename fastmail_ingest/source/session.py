@@ -1,0 +1,83 @@
+"""One logged-in connection to a mail server, and what its failures mean."""
+
+import logging
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import imapclient
+import imapclient.exceptions
+
+from fastmail_ingest.config import Account
+from fastmail_ingest.errors import FastmailIngestError, LoginRefused, ProtocolError, SourceUnavailable
+from fastmail_ingest.source.wire import WiredClient
+
+CONNECT_TIMEOUT_S = 20.0
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def explained(account: Account) -> Iterator[None]:
+    """Turn what imaplib, IMAPClient and the socket raise into our errors, with the server's name."""
+    where = f"account {account.name} ({account.host}:{account.effective_port})"
+    try:
+        yield
+    except FastmailIngestError as error:
+        raise type(error)(f"{where}: {error}") from error
+    except imapclient.exceptions.LoginError as error:
+        raise LoginRefused(
+            f"{where}: login of {account.user} refused: {error}. remedy: check user and password "
+            "(many providers want an app password), and that IMAP is enabled for the account"
+        ) from error
+    except ssl.SSLCertVerificationError as error:
+        raise SourceUnavailable(
+            f"{where}: its certificate cannot be trusted: {error.verify_message}. remedy: correct host, "
+            "or name the authority that signed it in tls_ca_file"
+        ) from error
+    except ssl.SSLError as error:
+        raise SourceUnavailable(
+            f'{where}: no TLS: {error}. remedy: check port and tls ("on" for 993, "starttls" for 143)'
+        ) from error
+    except TimeoutError as error:
+        raise SourceUnavailable(f"{where}: no answer in time") from error
+    except (OSError, imapclient.exceptions.IMAPClientAbortError) as error:
+        raise SourceUnavailable(f"{where}: {error or type(error).__name__}") from error
+    except (imapclient.exceptions.IMAPClientError, ValueError) as error:
+        raise ProtocolError(f"{where}: {error}") from error
+
+
+def log_in(account: Account, timeout_s: float) -> WiredClient:
+    """Connect and log in. Raises LoginRefused, SourceUnavailable or ProtocolError."""
+    with explained(account):
+        context = None if account.tls == "off" else _tls_context(account)
+        client = WiredClient(
+            account.host,
+            account.effective_port,
+            context if account.tls == "on" else None,
+            timeout_s,
+            min(timeout_s, CONNECT_TIMEOUT_S),
+        )
+        try:
+            if account.tls == "starttls" and context is not None:
+                client.upgrade(context)
+            client.login(account.user, account.password)
+            # RFC 9051 7.2.2: what a server can do may change with the login.
+            client.capabilities()
+        except BaseException:
+            client.shutdown()
+            raise
+    return client
+
+
+def _tls_context(account: Account) -> ssl.SSLContext:
+    """Certificates and host names are verified; there is no switch to turn that off."""
+    return ssl.create_default_context(cafile=account.tls_ca_file or None)
+
+
+def hang_up(client: WiredClient) -> None:
+    """Close without waiting for the server: a goodbye is polite, a stuck goodbye is a hang."""
+    try:
+        client.shutdown()
+    except OSError as error:
+        _log.debug("closing a connection: %s", error)

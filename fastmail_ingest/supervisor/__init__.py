@@ -1,0 +1,1 @@
+"""Processes: fork, watch, restart, drain. Knows nothing of mail, Redis or configuration files."""

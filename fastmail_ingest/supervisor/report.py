@@ -1,0 +1,16 @@
+"""How a supervisor's run ended."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Report:
+    """How it ended."""
+
+    reason: str = "asked to stop"
+    failed: str = ""  # why a role failed; empty for an orderly end
+    drain_s: float = 0.0
+    killed: int = 0  # children that did not stop within the deadline
+    restarts: int = 0
+    complaints: list[str] = field(default_factory=list)  # last words of children that finished
+    cpu_s: dict[str, float] = field(default_factory=dict)  # by role, of all its children together

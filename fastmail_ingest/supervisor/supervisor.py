@@ -1,0 +1,340 @@
+"""The supervisor: one thread that forks children, watches them, restarts them, and drains them in order.
+
+Booting, crashing, scaling and stopping are one code path: `_reconcile` compares what should run with
+what runs. It never waits for a child; everything that happens wakes the one wait in `run`.
+"""
+
+import gc
+import logging
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from fastmail_ingest.policy import restart
+from fastmail_ingest.supervisor.child import STACK_DUMP_SIGNAL, become_child, run_and_exit
+from fastmail_ingest.supervisor.process import Process, how_it_ended, send
+from fastmail_ingest.supervisor.report import Report
+from fastmail_ingest.supervisor.role import Child, Role
+from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
+from fastmail_ingest.supervisor.wakeups import Wakeups
+
+_log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+PROBE_TICK_S = 0.02
+SHORTENED_DRAIN_S = 1.0
+# After the deadline each later stage still gets this long: maintenance must give back what was killed.
+LAST_STAGES_GRACE_S = 3.0
+
+
+@dataclass
+class _RoleState:
+    """The past and the plan of a role."""
+
+    wanted: int
+    young_deaths: list[float] = field(default_factory=list)
+    start_at: float = 0.0
+    finished: set[int] = field(default_factory=set)  # numbers of children that ended their finite work
+
+
+class Supervisor:
+    """Runs roles until told to stop. `on_reload` is called on HUP, before the workers are rolled."""
+
+    def __init__(
+        self,
+        roles: Sequence[Role],
+        table: SlotTable,
+        drain_timeout_s: float,
+        on_reload: Callable[[], None] = lambda: None,
+        on_status: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.report = Report()
+        self._roles = list(roles)
+        self._table = table
+        self._drain_timeout_s = drain_timeout_s
+        self._on_reload = on_reload
+        self._on_status = on_status
+        self._states = {role.name: _RoleState(role.count) for role in roles}
+        self._children: dict[int, Process] = {}  # by pidfd
+        self._rolling: list[int] = []  # pids of the old generation, to be replaced one by one
+        self._generation = 0
+        self._draining_since = 0.0
+        self._deadline = 0.0
+        self._pid = os.getpid()
+
+    # --- the loop ----------------------------------------------------------------------------------
+
+    def run(self) -> Report:
+        """Run until drained or failed."""
+        with Wakeups() as wakeups:
+            self._wakeups = wakeups
+            self._lifeline, self._lifeline_writer = os.pipe2(os.O_CLOEXEC)
+            gc.collect()
+            gc.freeze()
+            while self._draining_since == 0.0 or self._children:
+                self._reconcile(time.monotonic())
+                if not self._children and self._draining_since:
+                    break
+                for number in wakeups.wait(self._wait_s()):
+                    self._on_signal(number)
+                self._reap()
+                self._watch_hangs(time.monotonic())
+            os.close(self._lifeline)
+            os.close(self._lifeline_writer)
+        if self._draining_since:
+            self.report.drain_s = time.monotonic() - self._draining_since
+        return self.report
+
+    def _wait_s(self) -> float:
+        """Until the next thing that happens without anybody telling us."""
+        now = time.monotonic()
+        starts = [state.start_at - now for state in self._states.values() if state.start_at > now]
+        deadline = [self._deadline - now] if self._draining_since else []
+        probing = [PROBE_TICK_S] if any(self._unproved()) else []
+        return max(0.0, min([TICK_S, *starts, *deadline, *probing]))
+
+    def _reconcile(self, now: float) -> None:
+        self._prove_ready()
+        self._finish_stages(now)
+        if self._draining_since:
+            self._stop_next_stage(now)
+        self._start_missing(now)
+        self._stop_surplus()
+        self._roll()
+
+    # --- starting ----------------------------------------------------------------------------------
+
+    def _start_missing(self, now: float) -> None:
+        stage = self._stopping_stage()
+        first_ones_ready = all(
+            process.slot.state is State.READY
+            for process in self._children.values()
+            if process.role.start_first
+        )
+        for role in self._roles:
+            if stage is not None and role.stage <= stage:
+                continue
+            if not role.start_first and not first_ones_ready:
+                continue
+            for number in self._missing_numbers(role):
+                if now < self._states[role.name].start_at or not self._start(role, number, now):
+                    break
+
+    def _missing_numbers(self, role: Role) -> list[int]:
+        state = self._states[role.name]
+        running = {process.number for process in self._children.values() if process.role is role}
+        return [n for n in range(state.wanted) if n not in running and n not in state.finished]
+
+    def _start(self, role: Role, number: int, now: float) -> bool:
+        """Fork one child; False if no slot is free because the dead have not been cleared up after yet."""
+        slot = self._table.free()
+        if slot is None:
+            self._table.ring()
+            return False
+        self._generation += 1
+        slot.claim(self._roles.index(role), self._generation, now)
+        pid = os.fork()
+        if pid == 0:
+            self._run_child(role, slot, number)
+        slot.pid = pid
+        pidfd = os.pidfd_open(pid)
+        self._wakeups.watch(pidfd)
+        self._children[pidfd] = Process(role, number, slot, pid, pidfd, now)
+        _log.debug("started %s %d, pid %d", role.name, number, pid)
+        return True
+
+    def _run_child(self, role: Role, slot: Slot, number: int) -> None:
+        """In the child: never returns."""
+        try:
+            os.close(self._lifeline_writer)
+            self._wakeups.close_in_child()
+            for pidfd in self._children:
+                os.close(pidfd)
+            become_child(f"{role.name}-{number}" if role.count > 1 else role.name, self._pid, self._lifeline)
+            slot.pid = os.getpid()
+        except BaseException as error:
+            slot.message = f"cannot start: {error}"
+            os._exit(os.EX_OSERR)
+        run_and_exit(
+            lambda: role.run(Child(slot, self._table, number)), lambda text: setattr(slot, "message", text)
+        )
+
+    def _unproved(self) -> list[Process]:
+        return [
+            process
+            for process in self._children.values()
+            if process.role.probe is not None and process.slot.state is State.STARTING
+        ]
+
+    def _prove_ready(self) -> None:
+        for process in self._unproved():
+            if process.role.probe is not None and process.role.probe():
+                process.slot.ready()
+
+    # --- ending ------------------------------------------------------------------------------------
+
+    def drain(self, reason: str, deadline_s: float | None = None) -> None:
+        """Begin to stop, stage by stage; a second call can only shorten the time that is left."""
+        now = time.monotonic()
+        until = now + (self._drain_timeout_s if deadline_s is None else deadline_s)
+        if self._draining_since:
+            self._deadline = min(self._deadline, until)
+            return
+        self._draining_since, self._deadline = now, until
+        self.report.reason = reason
+        _log.info("stopping: %s", reason)
+
+    def _stopping_stage(self) -> int | None:
+        """The stage that is being stopped: the lowest one that still has children."""
+        if not self._draining_since:
+            return None
+        return min((process.role.stage for process in self._children.values()), default=1 << 30)
+
+    def _stop_next_stage(self, now: float) -> None:
+        stage = self._stopping_stage()
+        for process in [each for each in self._children.values() if each.role.stage == stage]:
+            if not process.asked_to_stop:
+                process.asked_to_stop = True
+                send(process, signal.SIGTERM)
+            elif now >= self._deadline and not process.killed_for:
+                self.report.killed += 1
+                self._kill(process, "it did not stop in time")
+        if now >= self._deadline and any(each.killed_for for each in self._children.values()):
+            self._deadline = now + LAST_STAGES_GRACE_S
+
+    def _finish_stages(self, now: float) -> None:
+        """Tell the later stages when an earlier one has nothing left to do; stop after the last."""
+        finite = sorted({role.stage for role in self._roles if role.finite})
+        if not finite or self._draining_since:
+            return
+        finished = 0
+        for stage in finite:
+            if any(
+                not self._has_finished(role) for role in self._roles if role.finite and role.stage == stage
+            ):
+                break
+            finished += 1
+        self._table.finished_stages = finished
+        if finished == len(finite):
+            self.drain("all work is done")
+
+    def _has_finished(self, role: Role) -> bool:
+        return len(self._states[role.name].finished) >= self._states[role.name].wanted
+
+    def _stop_surplus(self) -> None:
+        for process in self._children.values():
+            if process.number >= self._states[process.role.name].wanted and not process.asked_to_stop:
+                process.asked_to_stop = True
+                send(process, signal.SIGTERM)
+
+    def _roll(self) -> None:
+        """Replace the old generation one by one: the next goes when every successor is at work."""
+        alive = {process.pid: process for process in self._children.values()}
+        self._rolling = [pid for pid in self._rolling if pid in alive]
+        if not self._rolling or any(process.slot.state is State.STARTING for process in alive.values()):
+            return
+        process = alive[self._rolling[0]]
+        if not process.asked_to_stop and not self._missing_numbers(process.role):
+            process.asked_to_stop = True
+            send(process, signal.SIGTERM)
+
+    # --- deaths ------------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        for process in list(self._children.values()):
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                self._children.pop(process.pidfd)
+                self._wakeups.forget(process.pidfd)
+                os.close(process.pidfd)
+                self._account(process.role, usage)
+                self._bury(process, os.waitstatus_to_exitcode(status), time.monotonic())
+
+    def _account(self, role: Role, usage: resource.struct_rusage) -> None:
+        spent = usage.ru_utime + usage.ru_stime
+        self.report.cpu_s[role.name] = self.report.cpu_s.get(role.name, 0.0) + spent
+
+    def _bury(self, process: Process, code: int, now: float) -> None:
+        role, state = process.role, self._states[process.role.name]
+        was_ready = process.slot.state is State.READY
+        process.slot.state = State.DEAD if role.cleared_up else State.FREE
+        self._table.ring()
+        if code == 0 and role.finite and not self._draining_since:
+            state.finished.add(process.number)
+            if process.slot.message:
+                self.report.complaints.append(process.slot.message)
+            return
+        if process.asked_to_stop:
+            return
+        how = how_it_ended(process, code)
+        if not was_ready and not process.killed_for and code > 0:
+            # It ended by itself before it could begin: doing the same again would end the same.
+            self._fail(f"{role.name} cannot start: {how}")
+            return
+        lived = now - process.started_at
+        verdict = restart.decide(role.restart, state.young_deaths, lived, now, random.random())  # noqa: S311
+        if isinstance(verdict, restart.RoleBroken):
+            self._fail(f"{role.name} died young {verdict.short_lives} times; last: {how}")
+            return
+        if lived < role.restart.short_life_s:
+            state.young_deaths = [at for at in state.young_deaths if now - at < role.restart.window_s] + [now]
+        state.start_at = verdict.at
+        self.report.restarts += 1
+        _log.warning(
+            "%s %d (pid %d) died after %.1f s: %s; restarting",
+            role.name,
+            process.number,
+            process.pid,
+            lived,
+            how,
+        )
+
+    def _fail(self, reason: str) -> None:
+        if not self.report.failed:
+            self.report.failed = reason
+            _log.error("%s", reason)
+        self.drain(reason)
+
+    def _kill(self, process: Process, reason: str) -> None:
+        process.killed_for = reason
+        _log.warning("killing %s %d (pid %d): %s", process.role.name, process.number, process.pid, reason)
+        send(process, signal.SIGKILL)
+
+    def _watch_hangs(self, now: float) -> None:
+        for process in self._children.values():
+            limit = process.role.hang_after_s
+            if not limit or process.killed_for:
+                continue
+            longest = max((now - held.since for held in process.slot.held()), default=0.0)
+            if longest > limit:
+                # Its stacks go to the log first; the dump is written by the signal handler, at once.
+                send(process, STACK_DUMP_SIGNAL)
+                time.sleep(0.05)
+                self._kill(process, f"one piece of work is in hand for {longest:.0f} s")
+
+    # --- signals -----------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            shorten = SHORTENED_DRAIN_S if self._draining_since else None
+            self.drain(f"signal {signal.Signals(number).name}", shorten)
+        elif number == signal.SIGQUIT:
+            self.drain("signal SIGQUIT", 0.0)
+        elif number == signal.SIGHUP and not self._draining_since:
+            self._on_reload()
+            self._rolling = [process.pid for process in self._children.values() if process.role.cleared_up]
+        elif number in (signal.SIGTTIN, signal.SIGTTOU):
+            self._scale(1 if number == signal.SIGTTIN else -1)
+        elif number == signal.SIGUSR1:
+            self._on_status()
+
+    def _scale(self, by: int) -> None:
+        for role in self._roles:
+            if role.cleared_up:
+                state = self._states[role.name]
+                state.wanted = max(1, min(state.wanted + by, self._table.count // 2))
+                _log.info("%s: %d wanted now", role.name, state.wanted)

@@ -1,0 +1,28 @@
+"""The numbers that each child counts in its slot of the shared memory."""
+
+from enum import IntEnum
+
+
+class Counter(IntEnum):
+    """Names for the counters of a slot; times are nanoseconds of time.monotonic_ns()."""
+
+    TAKEN = 0  # entries read from the stream
+    DONE = 1
+    DELAYED = 2
+    DEAD = 3
+    IGNORED = 4  # settled too late: they had been put back
+    PUT_BACK = 5
+    FETCHED = 6
+    APPENDED = 7
+    FETCHED_BYTES = 8
+    FIRST_WORK_NS = 9  # first fetch command, or first entry taken
+    LAST_SETTLE_NS = 10
+    LATENCY_SUM_US = 11  # from fetched to settled
+    CLIENT_ID = 12  # of the connection that reads from the stream
+    BACKLOG = 13  # gauges of maintenance
+    WAITING_RETRY = 14
+    DEAD_LETTERS = 15
+    PROMOTED = 16
+    PRIVATE_KIB = 17  # memory of this process that nobody shares, measured at its end
+    BATCH_SIZE = 18
+    SOURCE_FAILURES = 19

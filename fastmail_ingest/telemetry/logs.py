@@ -1,0 +1,79 @@
+"""Log lines: one JSON object each, or text on a terminal."""
+
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+import orjson
+
+_COLORS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
+_NO_COLOR = "\033[0m"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; control characters in a mail's subject cannot forge a second one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "component": component,
+            "pid": record.process,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        correlation_id = getattr(record, "correlation_id", None)
+        if correlation_id:
+            line["correlation_id"] = correlation_id
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode("utf-8", "replace")
+
+
+class TextLines(logging.Formatter):
+    """Time, component, message; warnings coloured on a terminal."""
+
+    def __init__(self, color: bool) -> None:
+        super().__init__()
+        self._color = color
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        clock = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        text = _printable(record.getMessage())
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        color = _COLORS.get(record.levelname, "") if self._color else ""
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return f"{clock} {component:<12} {color}{level}{text}{_NO_COLOR if color else ''}"
+
+
+component = "supervisor"
+
+
+def set_component(name: str) -> None:
+    """Name the process in its log lines, e.g. `worker-3`."""
+    global component  # noqa: PLW0603 - one process has one name, and every record needs it
+    component = name
+
+
+def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
+    """Send all log lines to `stream` (stderr); form is auto, json or text."""
+    out = stream or sys.stderr
+    terminal = out.isatty()
+    text = form == "text" or (form == "auto" and terminal)
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(TextLines(terminal and "NO_COLOR" not in os.environ) if text else JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # imaplib's debug log holds whole commands; a password must have no way into a log.
+    logging.getLogger("imapclient").setLevel(logging.WARNING)
+
+
+def _printable(text: str) -> str:
+    """Text without control characters: a mail must not drive the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
