@@ -126,8 +126,9 @@ class Maintenance:
 
     def _sweep(self) -> None:
         """Find consumers whose process is gone: ours that slipped through, and those of dead hosts."""
-        living = self._household.living_consumers()
-        for consumer in self._stream.consumers() - living:
+        named = self._stream.consumers()
+        # Asked for in this order: a worker that starts in between is in neither of the two.
+        for consumer in named - self._household.living_consumers():
             node = self._household.node_of(consumer)
             ours = node == self._household.node_id
             if ours or self._household.surely_gone(node):

@@ -115,7 +115,7 @@ class Ledger:
         consumer: str,
         deaths_max: int,
         *,
-        blamed: Sequence[Blamed] = (),
+        blamed: Sequence[tuple[Lane, bytes]] = (),
         client_id: int = 0,
         lease_of: str = "",
     ) -> tuple[int, int]:

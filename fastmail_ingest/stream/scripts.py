@@ -88,7 +88,7 @@ class Arguments:
         budget: int,
         deaths_max: int,
         *,
-        blamed: Sequence[Blamed] | None,
+        blamed: Sequence[tuple[Lane, bytes]] | None,
         lease_of: str = "",
     ) -> Call:
         """`put_back.lua`: returns [moved, made dead letters, more]; [-1, 0, 0] if `lease_of` still lives.

@@ -143,6 +143,11 @@ class Slot:
         """Note that the work in this cell is finished."""
         struct.pack_into("=d", self._memory, self._at + _CELLS_AT + cell * _CELL.size, 0.0)
 
+    def release_all(self) -> None:
+        """Empty all cells."""
+        for cell in range(self._cells):
+            self.release(cell)
+
     def held(self) -> list[Held]:
         """All pieces of work in hand, or in hand when the process died."""
         found: list[Held] = []

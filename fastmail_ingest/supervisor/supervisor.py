@@ -261,6 +261,8 @@ class Supervisor:
     def _bury(self, process: Process, code: int, now: float) -> None:
         role, state = process.role, self._states[process.role.name]
         was_ready = process.slot.state is State.READY
+        if process.killed_for and process.asked_to_stop:
+            process.slot.release_all()  # killed by our deadline: the work in hand is not to blame
         process.slot.state = State.DEAD if role.cleared_up else State.FREE
         self._table.ring()
         if code == 0 and role.finite and not self._draining_since:
@@ -326,7 +328,7 @@ class Supervisor:
             self.drain("signal SIGQUIT", 0.0)
         elif number == signal.SIGHUP and not self._draining_since:
             self._on_reload()
-            self._rolling = [process.pid for process in self._children.values() if process.role.cleared_up]
+            self._rolling = [process.pid for process in self._children.values() if process.role.rolls]
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._scale(1 if number == signal.SIGTTIN else -1)
         elif number == signal.SIGUSR1:
@@ -334,7 +336,7 @@ class Supervisor:
 
     def _scale(self, by: int) -> None:
         for role in self._roles:
-            if role.cleared_up:
+            if role.scales:
                 state = self._states[role.name]
                 state.wanted = max(1, min(state.wanted + by, self._table.count // 2))
                 _log.info("%s: %d wanted now", role.name, state.wanted)

@@ -1,0 +1,107 @@
+"""The maintenance process: it sees the workers in the slots, and the stream through the ledger."""
+
+import select
+import signal
+from collections.abc import Iterator
+
+from fastmail_ingest.app.node import surely_gone
+from fastmail_ingest.app.runtime import Runtime
+from fastmail_ingest.app.worker_role import consumer_name, node_of
+from fastmail_ingest.errors import EXIT_OK
+from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.pipeline.maintenance import DeadWorker, Maintenance
+from fastmail_ingest.pipeline.stopper import Stopper
+from fastmail_ingest.stream.ledger import Ledger
+from fastmail_ingest.stream.scripts import Blamed
+from fastmail_ingest.supervisor.role import Child
+from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
+from fastmail_ingest.telemetry import logs
+from fastmail_ingest.telemetry.counters import Counter
+
+
+def run_maintenance(runtime: Runtime, child: Child, worker_role: int) -> int:
+    """The whole life of the maintenance process; returns its exit code."""
+    logs.set_component("maintenance")
+    stopper = Stopper()
+    signal.signal(signal.SIGTERM, lambda *_: stopper.stop())
+    ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
+    maintenance = Maintenance(
+        ledger,
+        Workers(child.table, worker_role, runtime.node),
+        SlotGauges(child.slot),
+        runtime.config.supervisor.lease,
+        runtime.config.retry.max_deaths,
+    )
+    maintenance.run(lambda seconds: _wait(stopper, child.table, seconds), child.slot.ready)
+    ledger.close()
+    return EXIT_OK
+
+
+def _wait(stopper: Stopper, table: SlotTable, seconds: float) -> bool:
+    """Wait until a death, the word to stop (False), or the time is up."""
+    poller = select.poll()
+    poller.register(stopper.fd, select.POLLIN)
+    poller.register(table.bell, select.POLLIN)
+    poller.poll(seconds * 1000)
+    table.hush()
+    return not stopper.stopped
+
+
+class Workers:
+    """The workers of this supervisor, as their slots show them."""
+
+    def __init__(self, table: SlotTable, worker_role: int, node: str) -> None:
+        self._table = table
+        self._role = worker_role
+        self.node_id = node
+
+    def _slots(self) -> Iterator[Slot]:
+        return (slot for slot in self._table if slot.state is not State.FREE and slot.role == self._role)
+
+    def dead_workers(self) -> Iterator[DeadWorker]:
+        """Those whose process is gone and whose work has not been given back yet."""
+        for slot in self._slots():
+            if slot.state is State.DEAD:
+                yield DeadWorker(
+                    consumer_name(self.node_id, slot.generation),
+                    slot.get(Counter.CLIENT_ID),
+                    [Blamed(Lane(held.kind), held.token) for held in slot.held()],
+                    lambda slot=slot: setattr(slot, "state", State.FREE),  # type: ignore[misc]
+                )
+
+    def living_consumers(self) -> set[str]:
+        """The names of all whose slot is taken: the living, and the dead that get their own burial."""
+        return {consumer_name(self.node_id, slot.generation) for slot in self._slots()}
+
+    def node_of(self, consumer: str) -> str:
+        """The supervisor that a consumer belongs to."""
+        return node_of(consumer)
+
+    def surely_gone(self, node_id: str) -> bool:
+        """Whether that supervisor ran on this very host and is no more."""
+        return surely_gone(node_id)
+
+
+class SlotGauges:
+    """Writes what maintenance found into its slot."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+
+    def counted(self, lanes: int, delayed: int, dead: int) -> None:
+        """What is where in the stream."""
+        self._slot.put(Counter.BACKLOG, lanes)
+        self._slot.put(Counter.WAITING_RETRY, delayed)
+        self._slot.put(Counter.DEAD_LETTERS, dead)
+
+    def promoted(self, count: int) -> None:
+        """Retries whose time had come."""
+        self._slot.add(Counter.PROMOTED, count)
+
+    def put_back(self, count: int) -> None:
+        """Entries of dead workers."""
+        self._slot.add(Counter.PUT_BACK, count)
+
+    def buried(self, count: int) -> None:
+        """Entries that killed too many workers."""
+        self._slot.add(Counter.DEAD, count)

@@ -1,0 +1,61 @@
+"""The roles of a supervisor, in the order in which they stop."""
+
+import signal
+from collections.abc import Callable
+
+from fastmail_ingest.app.maintenance_role import run_maintenance
+from fastmail_ingest.app.producer_role import connections, run_producer
+from fastmail_ingest.app.runtime import Runtime
+from fastmail_ingest.app.worker_role import run_worker
+from fastmail_ingest.stream.server import OwnServer
+from fastmail_ingest.supervisor.child import die_with_parent
+from fastmail_ingest.supervisor.role import Child, Role
+from fastmail_ingest.supervisor.slots import SlotTable
+from fastmail_ingest.telemetry import logs
+
+STAGE_PRODUCER, STAGE_WORKER, STAGE_MAINTENANCE, STAGE_SURROUNDINGS, STAGE_SERVER = range(5)
+# An async handler is cancelled at handler.timeout; the process is killed only if that does not help.
+_HANG_GRACE_S = 5.0
+
+
+def main_roles(current: Callable[[], Runtime], procs: int) -> list[Role]:
+    """Workers, producers and maintenance; `current` gives the runtime that a new child shall have."""
+    runtime = current()
+    policy, plan = runtime.restart_policy, runtime.call_plan
+    grace = _HANG_GRACE_S if plan.is_async else 0.0
+    worker = Role(
+        "worker", STAGE_WORKER, lambda child: run_worker(current(), child), policy,
+        count=procs, finite=runtime.once, cleared_up=True, rolls=True, scales=True,
+        hang_after_s=plan.timeout_s + grace,
+    )  # fmt: skip
+    producer = Role(
+        "producer", STAGE_PRODUCER, lambda child: run_producer(current(), child), policy,
+        count=min(runtime.config.producer.processes, max(1, len(connections(runtime.config.accounts)))),
+        finite=runtime.once, rolls=True,
+    )  # fmt: skip
+    maintenance = Role(
+        "maintenance", STAGE_MAINTENANCE,
+        lambda child: run_maintenance(current(), child, worker_role=0), policy,
+    )  # fmt: skip
+    return [worker, producer, maintenance]
+
+
+def server_role(server: OwnServer, runtime: Runtime) -> Role:
+    """Our own Redis: the first to start, the last to stop, started again when it dies."""
+
+    def run(_: Child) -> int:
+        logs.set_component("redis")
+        # It is told to end, not killed, when we die: so it can still write its file.
+        die_with_parent(signal.SIGTERM)
+        server.become()
+
+    return Role(
+        "redis", STAGE_SERVER, run, runtime.restart_policy, probe=server.answers, start_first=True
+    )  # fmt: skip
+
+
+def slot_table(roles: list[Role], runtime: Runtime) -> SlotTable:
+    """Room for all children, and for as many dead workers as may wait to be cleared up after."""
+    workers = sum(role.count for role in roles if role.cleared_up)
+    others = sum(role.count for role in roles if not role.cleared_up)
+    return SlotTable(4 * workers + 16 + 2 * others, runtime.call_plan.cells)

@@ -1,0 +1,74 @@
+"""What all roles of one supervisor have in common."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fastmail_ingest.config import Config
+from fastmail_ingest.handler.load import Handler, load
+from fastmail_ingest.pipeline.batch import RetryRule
+from fastmail_ingest.pipeline.ports import Journal
+from fastmail_ingest.pipeline.runner import CallPlan
+from fastmail_ingest.policy.backoff import Backoff
+from fastmail_ingest.policy.restart import RestartPolicy
+from fastmail_ingest.stream.keys import Keys
+from fastmail_ingest.stream.scripts import Arguments
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One configuration at work. `watcher` may add a journal of its own to each worker's."""
+
+    config: Config
+    handler: Handler
+    redis_url: str
+    node: str
+    once: bool = False
+    watcher: Callable[[], Journal] | None = None
+
+    @property
+    def arguments(self) -> Arguments:
+        """The keyspace and its retention."""
+        return Arguments(Keys(self.config.redis.prefix), self.config.ledger.keep_days)
+
+    @property
+    def call_plan(self) -> CallPlan:
+        """How the handler is called."""
+        section, retry = self.config.handler, self.config.retry
+        return CallPlan(
+            function=self.handler.function,
+            is_async=self.handler.is_async,
+            is_batch=self.handler.is_batch,
+            concurrency=section.concurrency,
+            threads=section.threads,
+            batch_size=section.batch_size,
+            timeout_s=section.timeout,
+            rule=RetryRule(retry.attempts, Backoff(retry.first, retry.multiplier, retry.cap, retry.jitter)),
+        )
+
+    @property
+    def restart_policy(self) -> RestartPolicy:
+        """When a dead child is started again."""
+        section = self.config.supervisor
+        return RestartPolicy(section.short_life, section.short_lives_max, section.short_lives_window)
+
+
+def search_paths(config_path: Path | None) -> list[Path]:
+    """Where a handler's module is looked for before the installed packages."""
+    here = Path.cwd()
+    beside = config_path.absolute().parent if config_path is not None else here
+    return [here] if beside == here else [here, beside]
+
+
+def reloaded(runtime: Runtime, config: Config, config_path: Path | None) -> Runtime:
+    """The runtime with a new configuration, and the handler's module imported anew."""
+    module = config.handler.target.partition(":")[0]
+    previous = sys.modules.pop(module, None)
+    try:
+        handler = load(config.handler.target, search_paths(config_path))
+    except BaseException:
+        if previous is not None:
+            sys.modules[module] = previous
+        raise
+    return replace(runtime, config=config, handler=handler)

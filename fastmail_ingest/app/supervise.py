@@ -1,0 +1,153 @@
+"""The main job: from the configuration to a running, watched pool, and its last line."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from fastmail_ingest.app.node import node_id
+from fastmail_ingest.app.roles import main_roles, server_role, slot_table
+from fastmail_ingest.app.runtime import Runtime, reloaded, search_paths
+from fastmail_ingest.config import Config, mask_url
+from fastmail_ingest.errors import (
+    EXIT_DRAIN_CUT_SHORT,
+    EXIT_OK,
+    EXIT_ROLE_FAILED,
+    EXIT_UNAVAILABLE,
+    FastmailIngestError,
+)
+from fastmail_ingest.handler.load import load as load_handler
+from fastmail_ingest.stream.connect import connect, saying_where
+from fastmail_ingest.stream.server import OwnServer, find_binary
+from fastmail_ingest.supervisor.cpus import usable_cpus
+from fastmail_ingest.supervisor.report import Report
+from fastmail_ingest.supervisor.role import Role
+from fastmail_ingest.supervisor.slots import SlotTable, State
+from fastmail_ingest.supervisor.supervisor import Supervisor
+from fastmail_ingest.telemetry.counters import Counter
+
+_log = logging.getLogger(__name__)
+
+
+class Household:
+    """One supervisor with everything around it; made before any process is forked."""
+
+    def __init__(self, config: Config, config_path: Path | None, *, once: bool) -> None:
+        self._config_path = config_path
+        handler = load_handler(config.handler.target, search_paths(config_path))
+        self.server = None if config.redis.url else OwnServer(find_binary(), Path(config.redis.data_dir))
+        url = self.server.url if self.server else config.redis.url
+        self.runtime = Runtime(config, handler, url, node_id(os.getpid()), once)
+        self.procs = usable_cpus() if config.worker.procs == "auto" else config.worker.procs
+
+    def check_redis(self) -> None:
+        """Raise with a remedy if Redis cannot be reached, or our own cannot be started."""
+        if self.server is not None:
+            self.server.prepare()
+            return
+        url, password = self.runtime.redis_url, self.runtime.config.redis.password
+        with saying_where(url):
+            client = connect(url, password)
+            client.ping()
+            client.close()
+
+    def roles(self) -> list[Role]:
+        """The roles of the main job, with our own Redis if there is one."""
+        roles = main_roles(lambda: self.runtime, self.procs)
+        if self.server is not None:
+            roles.append(server_role(self.server, self.runtime))
+        return roles
+
+    def reload(self, load: Callable[[], Config]) -> None:
+        """Take over a changed configuration; one that is wrong changes nothing."""
+        try:
+            config = replace_redis(load(), self.runtime.config)
+            self.runtime = reloaded(self.runtime, config, self._config_path)
+            _log.info("configuration reloaded; replacing the processes one by one")
+        except FastmailIngestError as error:
+            _log.error("not reloaded, going on as before: %s", error)
+
+
+def replace_redis(config: Config, running: Config) -> Config:
+    """A stream cannot be changed under living consumers: that section stays as it was at the start."""
+    if config.redis != running.redis:
+        _log.warning("[redis] changed: that takes effect only when fastmail-ingest is started anew")
+    return msgspec.structs.replace(config, redis=running.redis)
+
+
+def supervise(config: Config, config_path: Path | None, *, once: bool, load: Callable[[], Config]) -> int:
+    """Run until stopped, or with `once` until all is done; returns the exit code."""
+    household = Household(config, config_path, once=once)
+    household.check_redis()
+    roles = household.roles()
+    table = slot_table(roles, household.runtime)
+    _log.info(
+        "%d workers, %d mailboxes of %d accounts, handler %s, Redis %s",
+        household.procs,
+        sum(len(account.mailboxes) for account in config.accounts),
+        len(config.accounts),
+        config.handler.target,
+        mask_url(household.runtime.redis_url),
+    )
+    supervisor = Supervisor(
+        roles,
+        table,
+        config.supervisor.drain_timeout,
+        on_reload=lambda: household.reload(load),
+        on_status=lambda: log_status(table, roles),
+    )
+    report = supervisor.run()
+    log_report(report, table)
+    return exit_code(report)
+
+
+def log_status(table: SlotTable, roles: list[Role]) -> None:
+    """What USR1 asks for: one line a child."""
+    for slot in table:
+        if slot.state is not State.FREE:
+            _log.info(
+                "%s pid %d %s: %d taken, %d done, %d fetched, batches of %d",
+                roles[slot.role].name,
+                slot.pid,
+                slot.state.name.lower(),
+                slot.get(Counter.TAKEN),
+                slot.get(Counter.DONE),
+                slot.get(Counter.FETCHED),
+                slot.get(Counter.BATCH_SIZE),
+            )
+
+
+def left_over(table: SlotTable) -> tuple[int, int, int]:
+    """Entries in the lanes, waiting for a retry, and dead, as maintenance counted them last."""
+    gauges = (Counter.BACKLOG, Counter.WAITING_RETRY, Counter.DEAD_LETTERS)
+    backlog, waiting, dead = (max(slot.get(gauge) for slot in table) for gauge in gauges)
+    return backlog, waiting, dead
+
+
+def log_report(report: Report, table: SlotTable) -> None:
+    """The last line: what was done, what was given back, what is left."""
+    backlog, waiting, dead = left_over(table)
+    _log.info(
+        "stopped in %.1f s (%s): %d fetched, %d handled, %d put back, %d restarts; left in the stream: "
+        "%d to handle, %d waiting for a retry, %d dead letters",
+        report.drain_s,
+        report.reason,
+        table.total(Counter.FETCHED),
+        table.total(Counter.DONE),
+        table.total(Counter.PUT_BACK),
+        report.restarts,
+        backlog,
+        waiting,
+        dead,
+    )
+
+
+def exit_code(report: Report) -> int:
+    """What the shell is told."""
+    if report.failed:
+        return EXIT_ROLE_FAILED
+    if report.complaints:
+        return EXIT_UNAVAILABLE
+    return EXIT_DRAIN_CUT_SHORT if report.killed else EXIT_OK

@@ -1,0 +1,1 @@
+"""The command line: thin verbs, each loading only what it needs."""

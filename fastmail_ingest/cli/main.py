@@ -1,0 +1,124 @@
+"""The `fastmail-ingest` command: its verbs and options; the work is done in `app`."""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from fastmail_ingest.errors import FastmailIngestError
+
+DEFAULT_CONFIG = "supervisor.toml"
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(package_name="fastmail-ingest")
+def cli() -> None:
+    """Every mail of your mailboxes reaches your Python handler, whatever crashes.
+
+    \b
+    See it work, with a mail server and a Redis of its own:
+      fastmail-ingest demo
+    Run it (write the configuration from supervisor.toml.example):
+      fastmail-ingest supervise --config supervisor.toml
+    """
+
+
+@cli.command()
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
+    help=f"Configuration file [default: {DEFAULT_CONFIG} if it is there, else the environment only].",
+)  # fmt: skip
+@click.option("--procs", metavar="auto|N", help="Worker processes; auto is one for each CPU we may use.")
+@click.option("--once", is_flag=True, help="Stop when the mailboxes are empty and their mails handled.")
+@click.option("--dry-run", is_flag=True, help="Show which mails would be handled; write nothing anywhere.")
+def supervise(config_path: Path | None, procs: str | None, once: bool, dry_run: bool) -> None:
+    """Fetch mail and run your handler in a supervised pool of workers.
+
+    \b
+    Examples:
+      fastmail-ingest supervise --procs auto
+      fastmail-ingest supervise --config supervisor.toml --once
+      fastmail-ingest supervise --dry-run
+
+    \b
+    Signals: TERM or INT (Ctrl-C) drain, once more shortens; QUIT stops now; HUP reloads;
+    TTIN and TTOU start and stop one worker; USR1 writes the status to the log.
+    """
+    from fastmail_ingest.cli import run  # noqa: PLC0415 - heavy; --help must not pay for it
+
+    sys.exit(run.supervise(config_path, procs, once=once, dry_run=dry_run))
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="Handle the sample mailboxes, print the summary, stop.")
+@click.option(
+    "--rate", type=click.FloatRange(0.1, 10_000), default=20.0, show_default=True, help="New mails a second."
+)
+@click.option("--procs", metavar="auto|N", help="Worker processes; auto is one for each CPU we may use.")
+def demo(once: bool, rate: float, procs: str | None) -> None:
+    """See the whole thing at work: sample mailboxes, a Redis of its own, a live picture.
+
+    \b
+    Examples:
+      fastmail-ingest demo
+      fastmail-ingest demo --rate 500
+      fastmail-ingest demo --once
+    """
+    from fastmail_ingest.cli import run  # noqa: PLC0415
+
+    sys.exit(run.demo(once=once, rate=rate, procs=procs))
+
+
+@cli.command()
+@click.option(
+    "--emails", type=click.IntRange(1, 10_000_000), default=10_000, show_default=True, help="How many mails."
+)
+@click.option("--procs", metavar="auto|N", help="Worker processes; auto is one for each CPU we may use.")
+@click.option(
+    "--size", default="mixed", show_default=True, metavar="mixed|BYTES", help="mixed has a mean of 18 KB."
+)
+@click.option(
+    "--rate", type=click.FloatRange(0.1, 100_000), help="Mails a second on a schedule: measures latency."
+)
+@click.option(
+    "--source", type=click.Choice(["imap", "stream"]), default="imap", show_default=True,
+    help="imap: the whole way; stream: from a filled stream on, with a handler that does nothing.",
+)  # fmt: skip
+@click.option(
+    "--redis-url",
+    metavar="URL",
+    help="Measure on this Redis, under a prefix of its own [default: own server].",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
+def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
+    emails: int,
+    procs: str | None,
+    size: str,
+    rate: float | None,
+    source: str,
+    redis_url: str | None,
+    as_json: bool,
+) -> None:
+    """Measure the whole way from a mail server to settled, on this machine.
+
+    \b
+    Examples:
+      fastmail-ingest bench --emails 10000
+      fastmail-ingest bench --emails 2000 --rate 100
+      fastmail-ingest bench --emails 200000 --source stream --size 1500 --json
+    """
+    from fastmail_ingest.cli import run  # noqa: PLC0415
+
+    sys.exit(run.bench(emails, procs, size, rate, source=source, redis_url=redis_url, as_json=as_json))
+
+
+def main() -> NoReturn:
+    """Run the command; an error of ours is one clear message and its exit code, never a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except FastmailIngestError as error:
+        click.echo(f"fastmail-ingest: {error}", err=True)
+        sys.exit(error.exit_code)
+    sys.exit(0)

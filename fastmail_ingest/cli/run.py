@@ -1,0 +1,55 @@
+"""From the words of the command line to calls of `app`."""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from fastmail_ingest.cli.main import DEFAULT_CONFIG
+from fastmail_ingest.config import Config, WorkerConfig, load
+from fastmail_ingest.errors import ConfigError
+from fastmail_ingest.telemetry import logs
+
+
+def supervise(config_path: Path | None, procs: str | None, *, once: bool, dry_run: bool) -> int:
+    """`fastmail-ingest supervise`."""
+    if config_path is None and Path(DEFAULT_CONFIG).exists():
+        config_path = Path(DEFAULT_CONFIG)
+    path = config_path
+
+    def read() -> Config:
+        return _with_procs(load(path, os.environ), procs)
+
+    config = read()
+    logs.set_up(config.logging.level, config.logging.format)
+    if dry_run:
+        from fastmail_ingest.app.dry_run import dry_run as show  # noqa: PLC0415 - each verb loads its own
+
+        return show(config, path)
+    from fastmail_ingest.app.supervise import supervise as work  # noqa: PLC0415
+
+    return work(config, path, once=once, load=read)
+
+
+def demo(*, once: bool, rate: float, procs: str | None) -> int:
+    """`fastmail-ingest demo`."""
+    from fastmail_ingest.app.demo import demo as show  # noqa: PLC0415
+
+    return show(once=once, rate=rate, procs=_procs(procs or "auto"))
+
+
+def _with_procs(config: Config, procs: str | None) -> Config:
+    if procs is None:
+        return config
+    return msgspec.structs.replace(config, worker=msgspec.structs.replace(config.worker, procs=_procs(procs)))
+
+
+def _procs(text: str) -> "int | str":
+    if text == "auto":
+        return text
+    try:
+        return msgspec.convert({"procs": int(text)}, WorkerConfig).procs
+    except (ValueError, msgspec.ValidationError):
+        raise ConfigError(f"--procs: expected auto or a number from 1 to 1024, got {text!r}") from None
+
+
