@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Sequence
 
-import psutil
 import uvloop
 
 from fastmail_ingest.app.runtime import Runtime
@@ -15,11 +14,13 @@ from fastmail_ingest.pipeline.runner import make_runner
 from fastmail_ingest.pipeline.settler import Settler
 from fastmail_ingest.pipeline.worker import Worker, WorkerHooks
 from fastmail_ingest.policy.batch import BatchAim
-from fastmail_ingest.stream.lanes import Lanes
+from fastmail_ingest.stream.lanes import BLOCK_MS, Lanes
 from fastmail_ingest.supervisor.role import Child
 from fastmail_ingest.supervisor.slots import Slot
 from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
+
+ONCE_BLOCK_MS = 50  # with --once somebody waits for the end
 
 
 def consumer_name(node: str, generation: int) -> str:
@@ -36,7 +37,6 @@ def run_worker(runtime: Runtime, child: Child) -> int:
     """The whole life of a worker process; returns its exit code."""
     logs.set_component(f"worker-{child.number}")
     uvloop.run(_work(runtime, child))
-    child.slot.put(Counter.PRIVATE_KIB, psutil.Process().memory_full_info().uss // 1024)
     return 0
 
 
@@ -47,6 +47,7 @@ async def _work(runtime: Runtime, child: Child) -> None:
         runtime.config.redis.password,
         runtime.arguments,
         consumer_name(runtime.node, slot.generation),
+        ONCE_BLOCK_MS if runtime.once else BLOCK_MS,
     )
     journal = _journal(runtime, slot)
     settler = Settler(lanes, journal)

@@ -111,7 +111,8 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
     """
     from fastmail_ingest.cli import run  # noqa: PLC0415
 
-    sys.exit(run.bench(emails, procs, size, rate, source=source, redis_url=redis_url, as_json=as_json))
+    options = {"emails": emails, "size": size, "rate": rate, "source": source, "redis_url": redis_url or ""}
+    sys.exit(run.bench(options, procs, as_json=as_json))
 
 
 def main() -> NoReturn:

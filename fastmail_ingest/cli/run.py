@@ -53,3 +53,9 @@ def _procs(text: str) -> "int | str":
         raise ConfigError(f"--procs: expected auto or a number from 1 to 1024, got {text!r}") from None
 
 
+def bench(options: dict[str, object], procs: str | None, *, as_json: bool) -> int:
+    """`fastmail-ingest bench`; `options` are the fields of a BenchPlan, but for procs."""
+    from fastmail_ingest.app.bench.plan import BenchPlan  # noqa: PLC0415
+    from fastmail_ingest.app.bench.run import bench as measure  # noqa: PLC0415
+
+    return measure(msgspec.convert({**options, "procs": _procs(procs or "auto")}, BenchPlan), as_json=as_json)

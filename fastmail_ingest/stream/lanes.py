@@ -12,7 +12,7 @@ from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, UNAVAILABLE, connec
 from fastmail_ingest.stream.keys import GROUP
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 
-# A blocked read returns at least this often, so that a lost connection is noticed and --once can end.
+# A blocked read returns at least this often: a lost connection is noticed, and a finite run can end.
 BLOCK_MS = 1000
 _PUT_BACK_BUDGET = 200
 _ENTRY_FIELDS_FRESH = 2  # a fresh entry has one field: name and value
@@ -27,9 +27,12 @@ class Lanes:
 
     unavailable = UNAVAILABLE
 
-    def __init__(self, url: str, password: str, arguments: Arguments, consumer: str) -> None:
+    def __init__(
+        self, url: str, password: str, arguments: Arguments, consumer: str, block_ms: int = BLOCK_MS
+    ) -> None:
         self._arguments = arguments
         self._consumer = consumer
+        self._block_ms = block_ms
         self._reading = connect_async(url, password)
         self._writing = connect_async(url, password)
         self._settle = self._writing.register_script(source("settle"))
@@ -52,11 +55,11 @@ class Lanes:
                     raise
 
     async def read(self, count: int, *, block: bool = True) -> list[Entry]:
-        """Read up to `count` entries of each lane; waits up to BLOCK_MS for the first one."""
-        block_for = ("BLOCK", BLOCK_MS) if block else ()
+        """Read up to `count` entries of each lane; waits up to block_ms for the first one."""
+        block_for = ("BLOCK", self._block_ms) if block else ()
         command = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", count, *block_for, "STREAMS")
         try:
-            async with asyncio.timeout(BLOCK_MS / 1000 + ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._block_ms / 1000 + ANSWER_TIMEOUT_S):
                 reply = await self._reading.execute_command(*command, *self._streams, ">", ">", ">")
         except redis.exceptions.ResponseError as error:
             if not str(error).startswith("NOGROUP"):

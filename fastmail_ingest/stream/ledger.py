@@ -12,7 +12,7 @@ from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.stream.connect import UNAVAILABLE, connect
 from fastmail_ingest.stream.keys import GROUP
-from fastmail_ingest.stream.scripts import Arguments, Blamed, source
+from fastmail_ingest.stream.scripts import Arguments, source
 
 _PUT_BACK_BUDGET = 200
 _PROMOTE_BUDGET = 200

@@ -6,7 +6,9 @@ It listens on a unix socket only, appends every write to a file, and never drops
 import fcntl
 import hashlib
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -110,6 +112,14 @@ class OwnServer:
             "logfile": str(self._data_dir / "redis.log"),
         }
         return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+    def version(self) -> str:
+        """The binary's own words, e.g. `redis 7.0.15`."""
+        command = [self._binary, "--version"]
+        output = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
+        number = re.search(r"v=(\S+)", output)
+        name = "valkey" if "valkey" in output.lower() else "redis"
+        return f"{name} {number.group(1) if number else '?'}"
 
     def answers(self) -> bool:
         """Whether the server is there and has loaded its data."""

@@ -110,11 +110,7 @@ class Supervisor:
 
     def _start_missing(self, now: float) -> None:
         stage = self._stopping_stage()
-        first_ones_ready = all(
-            process.slot.state is State.READY
-            for process in self._children.values()
-            if process.role.start_first
-        )
+        first_ones_ready = all(self._is_ready(role) for role in self._roles if role.start_first)
         for role in self._roles:
             if stage is not None and role.stage <= stage:
                 continue
@@ -123,6 +119,10 @@ class Supervisor:
             for number in self._missing_numbers(role):
                 if now < self._states[role.name].start_at or not self._start(role, number, now):
                     break
+
+    def _is_ready(self, role: Role) -> bool:
+        ready = [p for p in self._children.values() if p.role is role and p.slot.state is State.READY]
+        return len(ready) >= self._states[role.name].wanted
 
     def _missing_numbers(self, role: Role) -> list[int]:
         state = self._states[role.name]

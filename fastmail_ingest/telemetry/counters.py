@@ -23,6 +23,6 @@ class Counter(IntEnum):
     WAITING_RETRY = 14
     DEAD_LETTERS = 15
     PROMOTED = 16
-    PRIVATE_KIB = 17  # memory of this process that nobody shares, measured at its end
+    PRIVATE_KIB = 17  # memory of this process that nobody shares
     BATCH_SIZE = 18
     SOURCE_FAILURES = 19

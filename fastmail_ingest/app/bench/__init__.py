@@ -1,0 +1,1 @@
+"""`fastmail-ingest bench`: the whole real way, measured."""
