@@ -123,6 +123,9 @@ class _WiredIMAP4(imaplib.IMAP4):
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
         self.host, self.port = host, port
         sock = socket.create_connection((host, port), timeout or self._connect_timeout_s)
+        # DONE, NOOP, SEARCH are small writes in a row: Nagle would hold each back for a delayed ACK (40 ms).
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self._tls is not None:
             sock = self._tls.wrap_socket(sock, server_hostname=host)
         self.sock = sock
