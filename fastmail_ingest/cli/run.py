@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -33,7 +34,7 @@ def supervise(config_path: Path | None, procs: str | None, *, once: bool, dry_ru
 
 def demo(*, once: bool, rate: float, procs: str | None) -> int:
     """`fastmail-ingest demo`."""
-    from fastmail_ingest.app.demo import demo as show  # noqa: PLC0415
+    from fastmail_ingest.app.demo.run import demo as show  # noqa: PLC0415
 
     return show(once=once, rate=rate, procs=_procs(procs or "auto"))
 
@@ -44,9 +45,9 @@ def _with_procs(config: Config, procs: str | None) -> Config:
     return msgspec.structs.replace(config, worker=msgspec.structs.replace(config.worker, procs=_procs(procs)))
 
 
-def _procs(text: str) -> "int | str":
+def _procs(text: str) -> int | Literal["auto"]:
     if text == "auto":
-        return text
+        return "auto"
     try:
         return msgspec.convert({"procs": int(text)}, WorkerConfig).procs
     except (ValueError, msgspec.ValidationError):

@@ -40,8 +40,9 @@ def demo_account(user: str = "demo", password: str = "demo", now_s: float = DEMO
     """An account with an empty INBOX and the sample mailboxes."""
     account = Account(user, password, gmail=True)
     account.add(Mailbox("INBOX"))
-    for name, mails in samples(now_s):
-        mailbox = account.add(Mailbox(name))
+    for number, (name, mails) in enumerate(samples(now_s), 2):
+        # X-GM-MSGID is made of UIDVALIDITY and UID: mailboxes that share neither mails nor one of the two.
+        mailbox = account.add(Mailbox(name, uid_validity=number))
         for mail in mails:
             mailbox.append(mail)
     return account

@@ -20,8 +20,8 @@ TRUNCATED_KEEP_BYTES = 64 * 1024  # of a mail that is too large: its headers, to
 
 _LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\r?\n\Z")
 _RESPONSE = re.compile(rb"\* (\d+) FETCH \(", re.IGNORECASE)
-_BODY = re.compile(rb"BODY\[\](?:<\d+>)? \Z", re.IGNORECASE)
-_BODY_QUOTED = re.compile(rb'BODY\[\] (?:"((?:[^"\\]|\\.)*)"|NIL)', re.IGNORECASE)
+_BODY = re.compile(rb"BODY\[(?:HEADER)?\](?:<\d+>)? \Z", re.IGNORECASE)
+_BODY_QUOTED = re.compile(rb'BODY\[(?:HEADER)?\] (?:"((?:[^"\\]|\\.)*)"|NIL)', re.IGNORECASE)
 _UID = re.compile(rb"\bUID (\d+)", re.IGNORECASE)
 _FLAGS = re.compile(rb"\bFLAGS \(([^)]*)\)", re.IGNORECASE)
 _DATE = re.compile(

@@ -77,7 +77,7 @@ class Connection:
 
     def fetch(self, window: Window, *, headers_only: bool = False) -> Iterator[Fetched]:
         """Stream the mails of a window as they arrive; flag updates and mails outside of it are dropped."""
-        body = "RFC822.SIZE BODY.PEEK[]<0.65536>" if headers_only else "BODY.PEEK[]"
+        body = "RFC822.SIZE BODY.PEEK[HEADER]" if headers_only else "BODY.PEEK[]"
         with explained(self._account):
             tag = self._client.send_command(f"UID FETCH {window} ({self._items} {body})")
             for fetched in read_fetch(self._client.wire, tag, self._max_mail, self._note_line):

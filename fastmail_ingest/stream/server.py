@@ -115,7 +115,7 @@ class OwnServer:
 
     def version(self) -> str:
         """The binary's own words, e.g. `redis 7.0.15`."""
-        command = [self._binary, "--version"]
+        command = [str(self._binary), "--version"]
         output = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
         number = re.search(r"v=(\S+)", output)
         name = "valkey" if "valkey" in output.lower() else "redis"

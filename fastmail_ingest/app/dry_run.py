@@ -1,0 +1,89 @@
+"""`supervise --dry-run`: what would be fetched and handled, without writing anything anywhere."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from fastmail_ingest.app.producer_role import connections
+from fastmail_ingest.app.runtime import search_paths
+from fastmail_ingest.config import Config, mask_url
+from fastmail_ingest.errors import EXIT_OK, EXIT_UNAVAILABLE, FastmailIngestError
+from fastmail_ingest.handler.load import load as load_handler
+from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
+from fastmail_ingest.model.mime import parse
+from fastmail_ingest.policy import uidplan
+from fastmail_ingest.source.mailbox import Connection
+from fastmail_ingest.stream.connect import UNAVAILABLE
+from fastmail_ingest.stream.keys import Keys
+from fastmail_ingest.stream.ledger import Ledger
+from fastmail_ingest.stream.scripts import Arguments
+from fastmail_ingest.stream.server import OwnServer, find_binary
+
+SHOWN_PER_MAILBOX = 20
+
+
+def dry_run(config: Config, config_path: Path | None) -> int:
+    """Print each mailbox with the mails that a real run would hand to the handler."""
+    out = Console()
+    load_handler(config.handler.target, search_paths(config_path))
+    out.print(f"dry run: nothing is written; handler would be [bold]{escape(config.handler.target)}[/]")
+    ledger = _ledger(config, out)
+    failed = False
+    for account, mailboxes in connections(config.accounts):
+        try:
+            source = Connection(account, config.producer.timeout, config.producer.max_mail)
+            for mailbox in mailboxes:
+                _show(MailboxKey(account.name, mailbox), source, config.producer.window, ledger, out)
+            source.close()
+        except FastmailIngestError as error:
+            failed = True
+            out.print(f"[red]{escape(str(error))}[/]")
+    return EXIT_UNAVAILABLE if failed else EXIT_OK
+
+
+def _ledger(config: Config, out: Console) -> Ledger | None:
+    """The ledger if Redis runs. Our own server is not started for this: that would write files."""
+    url = config.redis.url or OwnServer(find_binary(), Path(config.redis.data_dir)).url
+    ledger = Ledger(url, config.redis.password, Arguments(Keys(config.redis.prefix), config.ledger.keep_days))
+    try:
+        ledger.ping()
+    except UNAVAILABLE:
+        out.print(
+            f"Redis {escape(mask_url(url))} is not running: shown as if no mail had been fetched before"
+        )
+        return None
+    return ledger
+
+
+def _show(key: MailboxKey, source: Connection, window: int, ledger: Ledger | None, out: Console) -> None:
+    state = source.examine(key.mailbox)
+    cursor = uidplan.start(ledger.cursor(key) if ledger else Cursor(), state)
+    count = size = 0
+    for fetched in _headers(source, cursor, state.uid_next, window):
+        count += 1
+        size += fetched.size
+        if count <= SHOWN_PER_MAILBOX:
+            out.print(f"  {escape(str(key))} {_line(fetched)}", soft_wrap=True)
+    more = f" (the first {SHOWN_PER_MAILBOX} are shown)" if count > SHOWN_PER_MAILBOX else ""
+    out.print(
+        f"{escape(str(key))}: {state.exists} mails, {count} would be handled, {size / 1e6:.1f} MB{more}"
+    )
+
+
+def _headers(source: Connection, cursor: Cursor, uid_next: int, window: int) -> Iterator[Fetched]:
+    last_uid, width = cursor.last_uid, window
+    while part := uidplan.next_window(last_uid, uid_next, width):
+        found = 0
+        for fetched in source.fetch(part, headers_only=True):
+            found += 1
+            yield fetched
+        last_uid, width = part.last, uidplan.next_width(width, found, window)
+
+
+def _line(fetched: Fetched) -> str:
+    mail = parse(fetched.raw or b"")
+    sender = mail.sender.address if mail.sender else "nobody"
+    text = f"uid {fetched.uid}, {fetched.size} bytes, from {sender}: {mail.subject or '(no subject)'}"
+    return escape("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text))
