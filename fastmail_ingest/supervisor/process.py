@@ -21,14 +21,6 @@ class Process:
     killed_for: str = ""
 
 
-def send(process: Process, number: signal.Signals) -> None:
-    """Send a signal; a process that has just ended by itself is no error."""
-    try:
-        signal.pidfd_send_signal(process.pidfd, number)
-    except ProcessLookupError:
-        return  # it ended by itself; the next reaping sees it
-
-
 def how_it_ended(process: Process, code: int) -> str:
     """The end of a child in words; `code` is negative for a signal, as in os.waitstatus_to_exitcode."""
     if process.killed_for:

@@ -4,9 +4,7 @@ Booting, crashing, scaling and stopping are one code path: `_reconcile` compares
 what runs. It never waits for a child; everything that happens wakes the one wait in `run`.
 """
 
-import gc
 import logging
-import os
 import random
 import resource
 import signal
@@ -15,11 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fastmail_ingest.policy import restart
-from fastmail_ingest.supervisor.child import STACK_DUMP_SIGNAL, become_child, run_and_exit
-from fastmail_ingest.supervisor.process import Process, how_it_ended, send
+from fastmail_ingest.supervisor.child import STACK_DUMP_SIGNAL
+from fastmail_ingest.supervisor.fleet import Fleet
+from fastmail_ingest.supervisor.process import Process, how_it_ended
 from fastmail_ingest.supervisor.report import Report
-from fastmail_ingest.supervisor.role import Child, Role
-from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
+from fastmail_ingest.supervisor.role import Role
+from fastmail_ingest.supervisor.slots import SlotTable, State
 from fastmail_ingest.supervisor.wakeups import Wakeups
 
 _log = logging.getLogger(__name__)
@@ -59,32 +58,27 @@ class Supervisor:
         self._on_reload = on_reload
         self._on_status = on_status
         self._states = {role.name: _RoleState(role.count) for role in roles}
-        self._children: dict[int, Process] = {}  # by pidfd
         self._rolling: list[int] = []  # pids of the old generation, to be replaced one by one
-        self._generation = 0
         self._draining_since = 0.0
         self._deadline = 0.0
-        self._pid = os.getpid()
 
     # --- the loop ----------------------------------------------------------------------------------
 
     def run(self) -> Report:
         """Run until drained or failed."""
         with Wakeups() as wakeups:
-            self._wakeups = wakeups
-            self._lifeline, self._lifeline_writer = os.pipe2(os.O_CLOEXEC)
-            gc.collect()
-            gc.freeze()
-            while self._draining_since == 0.0 or self._children:
+            self._fleet = Fleet(self._roles, self._table, wakeups)
+            while not self._draining_since or len(self._fleet):
                 self._reconcile(time.monotonic())
-                if not self._children and self._draining_since:
+                if self._draining_since and not len(self._fleet):
                     break
                 for number in wakeups.wait(self._wait_s()):
                     self._on_signal(number)
-                self._reap()
+                for process, code, usage in self._fleet.reap():
+                    self._account(process.role, usage)
+                    self._bury(process, code, time.monotonic())
                 self._watch_hangs(time.monotonic())
-            os.close(self._lifeline)
-            os.close(self._lifeline_writer)
+            self._fleet.close()
         if self._draining_since:
             self.report.drain_s = time.monotonic() - self._draining_since
         return self.report
@@ -117,56 +111,22 @@ class Supervisor:
             if not role.start_first and not first_ones_ready:
                 continue
             for number in self._missing_numbers(role):
-                if now < self._states[role.name].start_at or not self._start(role, number, now):
+                if now < self._states[role.name].start_at or not self._fleet.start(role, number, now):
                     break
 
     def _is_ready(self, role: Role) -> bool:
-        ready = [p for p in self._children.values() if p.role is role and p.slot.state is State.READY]
+        ready = [process for process in self._fleet.of(role) if process.slot.state is State.READY]
         return len(ready) >= self._states[role.name].wanted
 
     def _missing_numbers(self, role: Role) -> list[int]:
         state = self._states[role.name]
-        running = {process.number for process in self._children.values() if process.role is role}
+        running = {process.number for process in self._fleet.of(role)}
         return [n for n in range(state.wanted) if n not in running and n not in state.finished]
-
-    def _start(self, role: Role, number: int, now: float) -> bool:
-        """Fork one child; False if no slot is free because the dead have not been cleared up after yet."""
-        slot = self._table.free()
-        if slot is None:
-            self._table.ring()
-            return False
-        self._generation += 1
-        slot.claim(self._roles.index(role), self._generation, now)
-        pid = os.fork()
-        if pid == 0:
-            self._run_child(role, slot, number)
-        slot.pid = pid
-        pidfd = os.pidfd_open(pid)
-        self._wakeups.watch(pidfd)
-        self._children[pidfd] = Process(role, number, slot, pid, pidfd, now)
-        _log.debug("started %s %d, pid %d", role.name, number, pid)
-        return True
-
-    def _run_child(self, role: Role, slot: Slot, number: int) -> None:
-        """In the child: never returns."""
-        try:
-            os.close(self._lifeline_writer)
-            self._wakeups.close_in_child()
-            for pidfd in self._children:
-                os.close(pidfd)
-            become_child(f"{role.name}-{number}" if role.count > 1 else role.name, self._pid, self._lifeline)
-            slot.pid = os.getpid()
-        except BaseException as error:
-            slot.message = f"cannot start: {error}"
-            os._exit(os.EX_OSERR)
-        run_and_exit(
-            lambda: role.run(Child(slot, self._table, number)), lambda text: setattr(slot, "message", text)
-        )
 
     def _unproved(self) -> list[Process]:
         return [
             process
-            for process in self._children.values()
+            for process in self._fleet
             if process.role.probe is not None and process.slot.state is State.STARTING
         ]
 
@@ -192,18 +152,17 @@ class Supervisor:
         """The stage that is being stopped: the lowest one that still has children."""
         if not self._draining_since:
             return None
-        return min((process.role.stage for process in self._children.values()), default=1 << 30)
+        return min((process.role.stage for process in self._fleet), default=1 << 30)
 
     def _stop_next_stage(self, now: float) -> None:
         stage = self._stopping_stage()
-        for process in [each for each in self._children.values() if each.role.stage == stage]:
+        for process in [each for each in self._fleet if each.role.stage == stage]:
             if not process.asked_to_stop:
-                process.asked_to_stop = True
-                send(process, signal.SIGTERM)
+                self._fleet.ask_to_stop(process)
             elif now >= self._deadline and not process.killed_for:
                 self.report.killed += 1
                 self._kill(process, "it did not stop in time")
-        if now >= self._deadline and any(each.killed_for for each in self._children.values()):
+        if now >= self._deadline and any(each.killed_for for each in self._fleet):
             self._deadline = now + LAST_STAGES_GRACE_S
 
     def _finish_stages(self, now: float) -> None:
@@ -226,33 +185,21 @@ class Supervisor:
         return len(self._states[role.name].finished) >= self._states[role.name].wanted
 
     def _stop_surplus(self) -> None:
-        for process in self._children.values():
-            if process.number >= self._states[process.role.name].wanted and not process.asked_to_stop:
-                process.asked_to_stop = True
-                send(process, signal.SIGTERM)
+        for process in self._fleet:
+            if process.number >= self._states[process.role.name].wanted:
+                self._fleet.ask_to_stop(process)
 
     def _roll(self) -> None:
         """Replace the old generation one by one: the next goes when every successor is at work."""
-        alive = {process.pid: process for process in self._children.values()}
+        alive = {process.pid: process for process in self._fleet}
         self._rolling = [pid for pid in self._rolling if pid in alive]
         if not self._rolling or any(process.slot.state is State.STARTING for process in alive.values()):
             return
         process = alive[self._rolling[0]]
-        if not process.asked_to_stop and not self._missing_numbers(process.role):
-            process.asked_to_stop = True
-            send(process, signal.SIGTERM)
+        if not self._missing_numbers(process.role):
+            self._fleet.ask_to_stop(process)
 
     # --- deaths ------------------------------------------------------------------------------------
-
-    def _reap(self) -> None:
-        for process in list(self._children.values()):
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                self._children.pop(process.pidfd)
-                self._wakeups.forget(process.pidfd)
-                os.close(process.pidfd)
-                self._account(process.role, usage)
-                self._bury(process, os.waitstatus_to_exitcode(status), time.monotonic())
 
     def _account(self, role: Role, usage: resource.struct_rusage) -> None:
         spent = usage.ru_utime + usage.ru_stime
@@ -304,17 +251,17 @@ class Supervisor:
     def _kill(self, process: Process, reason: str) -> None:
         process.killed_for = reason
         _log.warning("killing %s %d (pid %d): %s", process.role.name, process.number, process.pid, reason)
-        send(process, signal.SIGKILL)
+        self._fleet.send(process, signal.SIGKILL)
 
     def _watch_hangs(self, now: float) -> None:
-        for process in self._children.values():
+        for process in self._fleet:
             limit = process.role.hang_after_s
             if not limit or process.killed_for:
                 continue
             longest = max((now - held.since for held in process.slot.held()), default=0.0)
             if longest > limit:
                 # Its stacks go to the log first; the dump is written by the signal handler, at once.
-                send(process, STACK_DUMP_SIGNAL)
+                self._fleet.send(process, STACK_DUMP_SIGNAL)
                 time.sleep(0.05)
                 self._kill(process, f"one piece of work is in hand for {longest:.0f} s")
 
@@ -328,7 +275,7 @@ class Supervisor:
             self.drain("signal SIGQUIT", 0.0)
         elif number == signal.SIGHUP and not self._draining_since:
             self._on_reload()
-            self._rolling = [process.pid for process in self._children.values() if process.role.rolls]
+            self._rolling = [process.pid for process in self._fleet if process.role.rolls]
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._scale(1 if number == signal.SIGTTIN else -1)
         elif number == signal.SIGUSR1:

@@ -1,0 +1,101 @@
+"""The living children: forking them, hearing of their ends, sending them signals."""
+
+import gc
+import os
+import resource
+import signal
+from collections.abc import Iterator
+
+from fastmail_ingest.supervisor.child import become_child, run_and_exit
+from fastmail_ingest.supervisor.process import Process
+from fastmail_ingest.supervisor.role import Child, Role
+from fastmail_ingest.supervisor.slots import Slot, SlotTable
+from fastmail_ingest.supervisor.wakeups import Wakeups
+
+
+class Fleet:
+    """All children of one supervisor. Decides nothing."""
+
+    def __init__(self, roles: list[Role], table: SlotTable, wakeups: Wakeups) -> None:
+        self._roles = roles
+        self._table = table
+        self._wakeups = wakeups
+        self._children: dict[int, Process] = {}  # by pidfd
+        self._generation = 0
+        self._pid = os.getpid()
+        self._lifeline, self._lifeline_writer = os.pipe2(os.O_CLOEXEC)
+        # What is loaded by now is shared by all children: the collector must not touch, and so copy, it.
+        gc.collect()
+        gc.freeze()
+
+    def __iter__(self) -> Iterator[Process]:
+        return iter(list(self._children.values()))
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def of(self, role: Role) -> list[Process]:
+        """The living children of a role."""
+        return [process for process in self._children.values() if process.role is role]
+
+    def start(self, role: Role, number: int, now: float) -> bool:
+        """Fork one child; False if no slot is free because the dead have not been cleared up after yet."""
+        slot = self._table.free()
+        if slot is None:
+            self._table.ring()
+            return False
+        self._generation += 1
+        slot.claim(self._roles.index(role), self._generation, now)
+        pid = os.fork()
+        if pid == 0:
+            self._run_child(role, slot, number)
+        slot.pid = pid
+        pidfd = os.pidfd_open(pid)
+        self._wakeups.watch(pidfd)
+        self._children[pidfd] = Process(role, number, slot, pid, pidfd, now)
+        return True
+
+    def _run_child(self, role: Role, slot: Slot, number: int) -> None:
+        """In the child: never returns."""
+        try:
+            os.close(self._lifeline_writer)
+            self._wakeups.close_in_child()
+            for pidfd in self._children:
+                os.close(pidfd)
+            become_child(f"{role.name}-{number}" if role.count > 1 else role.name, self._pid, self._lifeline)
+            slot.pid = os.getpid()
+        except BaseException as error:
+            slot.message = f"cannot start: {error}"
+            os._exit(os.EX_OSERR)
+        run_and_exit(
+            lambda: role.run(Child(slot, self._table, number)), lambda text: setattr(slot, "message", text)
+        )
+
+    def reap(self) -> Iterator[tuple[Process, int, resource.struct_rusage]]:
+        """The children that have ended since the last call: exit code (negative for a signal) and usage."""
+        for process in self:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                self._children.pop(process.pidfd)
+                self._wakeups.forget(process.pidfd)
+                os.close(process.pidfd)
+                yield process, os.waitstatus_to_exitcode(status), usage
+
+    def send(self, process: Process, number: signal.Signals) -> None:
+        """Send a signal; a process that has just ended by itself is no error."""
+        try:
+            signal.pidfd_send_signal(process.pidfd, number)
+        except ProcessLookupError:
+            return  # the next reaping sees it
+
+    def ask_to_stop(self, process: Process) -> None:
+        """SIGTERM, once."""
+        if not process.asked_to_stop:
+            process.asked_to_stop = True
+            self.send(process, signal.SIGTERM)
+
+    def close(self) -> None:
+        """Give up the lifeline; only for a supervisor without children."""
+        os.close(self._lifeline)
+        os.close(self._lifeline_writer)
+        gc.unfreeze()
