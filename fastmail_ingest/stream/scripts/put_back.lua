@@ -15,10 +15,16 @@ local blamed = {}
 for at = 7, #ARGV, 2 do blamed[ARGV[at] .. ' ' .. ARGV[at + 1]] = true end
 local moved, buried = 0, 0
 
--- The identity is the payload's second element; "" if the payload is not ours.
+-- The identity is the payload's second element; "" if the payload is not ours. Redis' cmsgpack knows no
+-- binary type, so the array cannot be unpacked whole: its elements are, one after the other.
 local function identity_of(fields)
-  local ok, mail = pcall(cmsgpack.unpack, fields.m or '')
-  return ok and type(mail) == 'table' and tostring(mail[2] or '') or ''
+  local ok, identity = pcall(function()
+    local at = string.byte(fields.m) == 0xdc and 3 or 1
+    local after_version = cmsgpack.unpack_one(fields.m, at)
+    local _, found = cmsgpack.unpack_one(fields.m, after_version)
+    return found
+  end)
+  return ok and type(identity) == 'string' and identity or ''
 end
 
 local function bury(fields, deaths)

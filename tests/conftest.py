@@ -1,0 +1,64 @@
+"""Which servers a test may use. At a desk a missing one skips its tests; in CI it fails them."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.redis_server import RedisServer
+
+from fastmail_ingest.simulator import Account, Corpus, ImapServer, Mailbox, ServerThread, Store, preload
+
+
+def need(found: str | None, name: str, package: str) -> str:
+    if found:
+        return found
+    message = f"{name} is not installed (apt install {package})"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def redis_binary() -> str:
+    return need(shutil.which("redis-server"), "redis-server", "redis-server")
+
+
+@pytest.fixture(scope="session")
+def dovecot_binary() -> str:
+    sbin = "/usr/sbin/dovecot"
+    return need(sbin if Path(sbin).exists() else None, "Dovecot", "dovecot-imapd")
+
+
+@pytest.fixture
+def redis_server(redis_binary: str) -> Iterator[RedisServer]:
+    server = RedisServer(redis_binary)
+    yield server
+    server.close()
+
+
+class Simulated:
+    """A simulated mail server with one INBOX."""
+
+    def __init__(self) -> None:
+        self.mailbox = Mailbox("INBOX", uid_validity=7)
+        account = Account("u", "p")
+        account.add(self.mailbox)
+        self._corpus = Corpus(size=2000)
+        self.server = ServerThread(ImapServer(Store([account])))
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def add(self, count: int) -> None:
+        first = len(self.mailbox)
+        self.server.call(lambda: preload(self.mailbox, self._corpus, count, first))
+
+
+@pytest.fixture
+def simulated() -> Iterator[Simulated]:
+    made = Simulated()
+    with made.server:
+        yield made
