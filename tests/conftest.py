@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.dovecot import Dovecot
 from support.redis_server import RedisServer
 
 from fastmail_ingest.simulator import Account, Corpus, ImapServer, Mailbox, ServerThread, Store, preload
@@ -29,6 +30,13 @@ def redis_binary() -> str:
 def dovecot_binary() -> str:
     sbin = "/usr/sbin/dovecot"
     return need(sbin if Path(sbin).exists() else None, "Dovecot", "dovecot-imapd")
+
+
+@pytest.fixture(scope="session")
+def dovecot(dovecot_binary: str) -> Iterator[Dovecot]:
+    server = Dovecot(dovecot_binary)
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def log_in(account: Account, timeout_s: float) -> WiredClient:
         )
         try:
             if account.tls == "starttls" and context is not None:
-                client.upgrade(context)
+                client.starttls(context)
             client.login(account.user, account.password)
             # RFC 9051 7.2.2: what a server can do may change with the login.
             client.capabilities()

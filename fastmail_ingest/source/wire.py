@@ -128,8 +128,16 @@ class _WiredIMAP4(imaplib.IMAP4):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self._tls is not None:
             sock = self._tls.wrap_socket(sock, server_hostname=host)
-        self.sock = sock
         self.wire = Wire(sock)
+
+    @property
+    def sock(self) -> socket.socket:
+        """The wire's socket; imaplib puts a new one here when STARTTLS has succeeded."""
+        return self.wire.sock
+
+    @sock.setter
+    def sock(self, sock: socket.socket) -> None:
+        self.wire.replace_socket(sock)
 
     def read(self, size: int) -> bytes:
         return self.wire.take(size)
@@ -163,11 +171,6 @@ class WiredClient(IMAPClient):  # type: ignore[misc] # imapclient ships no types
     def wire(self) -> Wire:
         """What the FETCH reader reads from."""
         return self._imap.wire  # type: ignore[no-any-return]
-
-    def upgrade(self, tls: ssl.SSLContext) -> None:
-        """STARTTLS (RFC 9051 6.2.1)."""
-        self.starttls(tls)
-        self.wire.replace_socket(self._imap.sock)
 
     def send_command(self, text: str) -> bytes:
         """Send a command of ASCII text, return its tag. The caller reads the whole answer from `wire`."""

@@ -21,9 +21,15 @@ class RedisServer:
 
     def start(self) -> None:
         words = {
-            "port": "0", "unixsocket": f"{self.directory}/redis.sock", "dir": str(self.directory), "save": "",
-            "appendonly": "yes", "appendfsync": "always", "loglevel": "warning", "logfile": f"{self.directory}/log",
-        }  # fmt: skip
+            "port": "0",
+            "unixsocket": f"{self.directory}/redis.sock",
+            "dir": str(self.directory),
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "loglevel": "warning",
+            "logfile": f"{self.directory}/log",
+        }
         options = [part for name, value in words.items() for part in (f"--{name}", value)]
         self.process = subprocess.Popen([self._binary, *options])
         wait_until(self._answers, "the Redis server answers")

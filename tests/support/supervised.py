@@ -30,13 +30,12 @@ class Supervised:
         source = dedent(HANDLER.format(calls=str(self.calls_file)))
         source += dedent(body) if body else "\n\ndef handle(email):\n    note(email)\n"
         (directory / "handler_under_test.py").write_text(source)
+        account = settings.pop("account", 'user = "u"\npassword = "p"\ntls = "off"')
+        account = f'name = "sim"\nhost = "127.0.0.1"\nport = {port}\n{account}\n'
         sections = {
             "redis": f'url = "{redis_url}"', "handler": 'target = "handler_under_test:handle"',
             "worker": "procs = 2", "logging": 'format = "text"', **settings,
         }  # fmt: skip
-        account = (
-            f'name = "sim"\nhost = "127.0.0.1"\nport = {port}\ntls = "off"\nuser = "u"\npassword = "p"\n'
-        )
         text = f"[[accounts]]\n{account}" + "".join(f"[{name}]\n{body}\n" for name, body in sections.items())
         self.config = directory / "supervisor.toml"
         self.config.write_text(text)
