@@ -21,7 +21,8 @@ COUNT = 120
 READS = "str(email.subject) + email.sender + email.text + email.html; list(email.attachments)"
 FORMS = {
     "sync": f"\n\ndef handle(email):\n    {READS}\n    note(email)\n",
-    "async": f"\n\nimport asyncio\nasync def handle(email):\n    {READS}\n    await asyncio.sleep(0)\n    note(email)\n",
+    "async": f"\n\nimport asyncio\n\nasync def handle(email):\n    {READS}\n"
+    "    await asyncio.sleep(0)\n    note(email)\n",
     "batch": """
 
         from fastmail_ingest import batch_handler
@@ -170,8 +171,13 @@ def test_no_flag_is_ever_set(supervised, dovecot, mailbox) -> None:
 
 def account(dovecot: Dovecot, **changes: object) -> Account:
     fields = {
-        "name": "d", "host": "127.0.0.1", "port": dovecot.port, "tls": "off", "user": "odd", "password": PASSWORD,
-    }  # fmt: skip
+        "name": "d",
+        "host": "127.0.0.1",
+        "port": dovecot.port,
+        "tls": "off",
+        "user": "odd",
+        "password": PASSWORD,
+    }
     return Account(**{**fields, **changes})  # type: ignore[arg-type]
 
 
@@ -222,7 +228,8 @@ def test_a_mailbox_with_a_name_beyond_ascii(supervised, dovecot) -> None:
     with dovecot.client("intl") as client:
         client.create_folder("Rechnungen/März & Söhne")
         client.append("Rechnungen/März & Söhne", b"Subject: x\r\n\r\n")
-    account = f'user = "intl"\npassword = "{PASSWORD}"\ntls = "off"\nmailboxes = ["INBOX", "Rechnungen/März & Söhne"]'
+    account = f'user = "intl"\npassword = "{PASSWORD}"\ntls = "off"\n'
+    account += 'mailboxes = ["INBOX", "Rechnungen/März & Söhne"]'
     run = supervised(FORMS["sync"], account=account)
     assert run.run("--once") == 0
     (identity,) = run.handled()
