@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from support.dovecot import Dovecot
 from support.redis_server import RedisServer
-
-from fastmail_ingest.simulator import Account, Corpus, ImapServer, Mailbox, ServerThread, Store, preload
+from support.simulated import Simulated
 
 
 def need(found: str | None, name: str, package: str) -> str:
@@ -44,25 +43,6 @@ def redis_server(redis_binary: str) -> Iterator[RedisServer]:
     server = RedisServer(redis_binary)
     yield server
     server.close()
-
-
-class Simulated:
-    """A simulated mail server with one INBOX."""
-
-    def __init__(self) -> None:
-        self.mailbox = Mailbox("INBOX", uid_validity=7)
-        account = Account("u", "p")
-        account.add(self.mailbox)
-        self._corpus = Corpus(size=2000)
-        self.server = ServerThread(ImapServer(Store([account])))
-
-    @property
-    def port(self) -> int:
-        return self.server.port
-
-    def add(self, count: int) -> None:
-        first = len(self.mailbox)
-        self.server.call(lambda: preload(self.mailbox, self._corpus, count, first))
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from support.waiting import wait_until
 class RedisServer:
     """One server process with its own directory; `kill` and `start` again to lose nothing but the process."""
 
-    def __init__(self, binary: str) -> None:
+    def __init__(self, binary: str, appendfsync: str = "always") -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="fmi-test-"))
         self.url = f"unix://{self.directory}/redis.sock"
         self._binary = binary
+        self._appendfsync = appendfsync
         self.start()
 
     def start(self) -> None:
@@ -26,7 +27,7 @@ class RedisServer:
             "dir": str(self.directory),
             "save": "",
             "appendonly": "yes",
-            "appendfsync": "always",
+            "appendfsync": self._appendfsync,
             "loglevel": "warning",
             "logfile": f"{self.directory}/log",
         }

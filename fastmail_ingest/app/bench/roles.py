@@ -77,14 +77,15 @@ def run_filler(plan: BenchPlan, mails: Corpus, runtime: Runtime, child: Child) -
     key = MailboxKey("bench", MAILBOX)
     for start in range(1, plan.emails + 1, _FILL_BATCH):
         uids = range(start, min(start + _FILL_BATCH, plan.emails + 1))
-        ledger.append(key, _new_mails(key, uids, mails), Cursor(1, uids[-1]))
+        ledger.append(key, new_mails(key, uids, mails), Cursor(1, uids[-1]))
     child.slot.ready()
     while stopper.wait(_STALLED_S):
         pass
     return EXIT_OK
 
 
-def _new_mails(key: MailboxKey, uids: Sequence[int], mails: Corpus) -> list[NewMail]:
+def new_mails(key: MailboxKey, uids: Sequence[int], mails: Corpus) -> list[NewMail]:
+    """The mails of these UIDs as a producer would append them."""
     made: list[NewMail] = []
     for uid in uids:
         raw = b"".join(mails.render(uid))
