@@ -57,10 +57,18 @@ def judge(opened: OpenedMail, error: BaseException, rule: RetryRule) -> Delayed 
     decision = retry.decide(error, entry.failures + 1, rule.attempts, rule.backoff, random.random())  # noqa: S311
     if isinstance(decision, retry.TryAgain):
         return Delayed(
-            entry, opened.email.id, time.time() + decision.after_s, f"{type(error).__name__}: {error}"
+            entry, opened.email.id, time.time() + decision.after_s, f"{type(error).__name__}: {_words(error)}"
         )
     trace = "".join(traceback.format_exception(error, limit=-20))
-    return Dead(entry, opened.email.id, decision.reason, type(error).__name__, str(error), trace)
+    return Dead(entry, opened.email.id, decision.reason, type(error).__name__, _words(error), trace)
+
+
+def _words(error: BaseException) -> str:
+    """What the exception says; a user's own exception may fail even at that."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its message cannot be shown)"
 
 
 def handle_inline(

@@ -58,6 +58,19 @@ class Worker:
         """Work until stopped, or until all work is done; returns how many entries were given back."""
         settling = asyncio.create_task(self._settler.run())
         interrupting = asyncio.create_task(self._interrupt_when_stopping())
+        working = asyncio.create_task(self._work_until_stopped())
+        # Settling never ends by itself: if it fails, so must the process, not wait for it for ever.
+        done, _ = await asyncio.wait([working, settling], return_when=asyncio.FIRST_COMPLETED)
+        if settling in done:
+            working.cancel()
+            await settling
+        settling.cancel()
+        interrupting.cancel()
+        given_back = await working
+        await self._lanes.close()
+        return given_back
+
+    async def _work_until_stopped(self) -> int:
         await self._open()
         while not self._stopping.is_set():
             try:
@@ -65,11 +78,7 @@ class Worker:
                     break
             except self._lanes.unavailable as error:
                 await self._recover(error)
-        given_back = await self._leave()
-        settling.cancel()
-        interrupting.cancel()
-        await self._lanes.close()
-        return given_back
+        return await self._leave()
 
     # --- the loop ----------------------------------------------------------------------------------
 

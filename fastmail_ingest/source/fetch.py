@@ -105,6 +105,7 @@ def _take_value(wire: Wire, size: int) -> bytes:
 
 def _read_values(text: bytes, fetched: Fetched) -> bool:
     """Pick the values out of the response's text; False if it names no UID."""
+    text = _read_strangers_words(text, fetched)
     uid = _UID.search(text)
     if uid is None:
         return False
@@ -113,10 +114,6 @@ def _read_values(text: bytes, fetched: Fetched) -> bool:
         fetched.flags = tuple(flags.group(1).decode("utf-8", "replace").split())
     if date := _DATE.search(text):
         fetched.internal_date = _epoch(*date.groups())
-    if fetched.raw is None and (quoted := _BODY_QUOTED.search(text)):
-        # A server may send a short or empty body as a quoted string, or NIL for one that is not there.
-        fetched.raw = _ESCAPED.sub(rb"\1", quoted.group(1) or b"")
-        fetched.size = len(fetched.raw)
     if size := _SIZE.search(text):
         fetched.size = int(size.group(1))
     if b"X-GM-" in text:
@@ -128,26 +125,45 @@ def _read_values(text: bytes, fetched: Fetched) -> bool:
     return True
 
 
+def _read_strangers_words(text: bytes, fetched: Fetched) -> bytes:
+    """Read a quoted body and labels and cut them out: strangers wrote them, they must not pass for a UID."""
+    if fetched.raw is None and (quoted := _BODY_QUOTED.search(text)):
+        # A server may send a short or empty body as a quoted string, or NIL for one that is not there.
+        fetched.raw = _ESCAPED.sub(rb"\1", quoted.group(1) or b"")
+        fetched.size = len(fetched.raw)
+        text = text[: quoted.start()] + text[quoted.end() :]
+    if labels := _GM_LABELS.search(text):
+        fetched.labels = tuple(
+            _label(_ESCAPED.sub(rb"\1", quoted) if quoted else plain)
+            for quoted, plain in _LABEL.findall(labels.group(1))
+        )
+        text = text[: labels.start()] + text[labels.end() :]
+    return text
+
+
+def _label(name: bytes) -> str:
+    """A label is in modified UTF-7 (RFC 3501 5.1.3); one that is not is kept as it is."""
+    try:
+        return str(imap_utf7.decode(name))
+    except ValueError:
+        return name.decode("latin-1")
+
+
 def _read_gmail(text: bytes, fetched: Fetched) -> None:
     """Gmail's extension: https://developers.google.com/workspace/gmail/imap/imap-extensions."""
     if msgid := _GM_MSGID.search(text):
         fetched.gm_msgid = msgid.group(1).decode()
     if thrid := _GM_THRID.search(text):
         fetched.gm_thrid = thrid.group(1).decode()
-    if labels := _GM_LABELS.search(text):
-        fetched.labels = tuple(
-            imap_utf7.decode(_ESCAPED.sub(rb"\1", quoted) if quoted else plain)
-            for quoted, plain in _LABEL.findall(labels.group(1))
-        )
 
 
 def _epoch(day: bytes, month: bytes, year: bytes, *clock_and_zone: bytes) -> float:
     """Seconds since the epoch of an INTERNALDATE; 0.0 for a date that no calendar has."""
     hour, minute, second, sign, zone_hours, zone_minutes = clock_and_zone
     offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
-    zone = timezone(-offset if sign == b"-" else offset) if offset else UTC
     number = _MONTHS.get(month.lower(), 0)
     try:
+        zone = timezone(-offset if sign == b"-" else offset) if offset else UTC
         moment = datetime(int(year), number, int(day), int(hour), int(minute), int(second), tzinfo=zone)
         return moment.timestamp()
     except ValueError:

@@ -43,8 +43,13 @@ def explained(account: Account) -> Iterator[None]:
         raise SourceUnavailable(f"{where}: no answer in time") from error
     except (OSError, imapclient.exceptions.IMAPClientAbortError) as error:
         raise SourceUnavailable(f"{where}: {error or type(error).__name__}") from error
-    except (imapclient.exceptions.IMAPClientError, ValueError) as error:
+    except imapclient.exceptions.IMAPClientError as error:
         raise ProtocolError(f"{where}: {error}") from error
+    except Exception as error:
+        # IMAPClient's parser raises many types on answers that are no IMAP; they are this server's fault
+        # and must not end the watching of the others.
+        _log.debug("%s", where, exc_info=True)
+        raise ProtocolError(f"{where}: unexpected answer ({type(error).__name__}: {error})") from error
 
 
 def log_in(account: Account, timeout_s: float) -> WiredClient:

@@ -10,6 +10,8 @@ import threading
 import traceback
 from collections.abc import Callable
 
+from fastmail_ingest.errors import FastmailIngestError
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -58,6 +60,9 @@ def run_and_exit(run: Callable[[], int], describe: Callable[[str], None]) -> Non
         code = run()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
+    except FastmailIngestError as error:
+        code = error.exit_code
+        describe(str(error))
     except BaseException as error:
         describe(f"{type(error).__name__}: {error}")
         traceback.print_exc()

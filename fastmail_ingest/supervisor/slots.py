@@ -12,15 +12,17 @@ from enum import IntEnum
 from typing import NamedTuple
 
 COUNTERS = 24
-MESSAGE_MAX_BYTES = 240
+MESSAGE_MAX_BYTES = 246
 TOKEN_MAX_BYTES = 46
 
+# Numbers are written in native form at multiples of 8: one store each, so that no reader in another
+# process ever sees half of one. (The standard sizes of `struct`, with "=", are written byte by byte.)
 # Stages that have finished by themselves, then the counters of all children whose slot was used again.
-_TABLE_HEAD = struct.Struct(f"={1 + COUNTERS}Q")
-_SLOT_HEAD = struct.Struct("=iBxxxIId")  # pid, state, role, generation, start time (time.monotonic())
-_CELL = struct.Struct("=dBB46s")  # since (time.monotonic(), 0 = empty), kind, length, token
-_COUNTER = struct.Struct("=Q")
-_MESSAGE = struct.Struct(f"=H{MESSAGE_MAX_BYTES}s")
+_TABLE_HEAD = struct.Struct(f"@{1 + COUNTERS}Q")
+_SLOT_HEAD = struct.Struct("@iBxxxIId")  # pid, state, role, generation, start time (time.monotonic())
+_CELL = struct.Struct("@dBB46s")  # since (time.monotonic(), 0 = empty), kind, length, token
+_COUNTER = struct.Struct("@Q")
+_MESSAGE = struct.Struct(f"@H{MESSAGE_MAX_BYTES}s")
 
 _COUNTERS_AT = _SLOT_HEAD.size
 _MESSAGE_AT = _COUNTERS_AT + COUNTERS * _COUNTER.size
@@ -73,7 +75,7 @@ class Slot:
 
     @pid.setter
     def pid(self, pid: int) -> None:
-        struct.pack_into("=i", self._memory, self._at, pid)
+        struct.pack_into("@i", self._memory, self._at, pid)
 
     @property
     def state(self) -> State:
@@ -141,7 +143,7 @@ class Slot:
 
     def release(self, cell: int) -> None:
         """Note that the work in this cell is finished."""
-        struct.pack_into("=d", self._memory, self._at + _CELLS_AT + cell * _CELL.size, 0.0)
+        struct.pack_into("@d", self._memory, self._at + _CELLS_AT + cell * _CELL.size, 0.0)
 
     def release_all(self) -> None:
         """Empty all cells."""

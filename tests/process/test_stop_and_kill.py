@@ -2,47 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.invariants import assert_invariants, dead_letters, done_count
 from support.redis_server import RedisServer
-from support.supervised import Supervised
-from support.waiting import wait_until
-
-SLOW = """
-
-    import time
-
-    def handle(email):
-        note(email)
-        time.sleep(0.001)
-"""
-
-
-class House:
-    """Makes supervised processes and ends what is left of them."""
-
-    def __init__(self, directory: Path, port: int, redis_url: str) -> None:
-        self._directory, self._port, self._redis_url = directory, port, redis_url
-        self._made: list[Supervised] = []
-
-    def __call__(self, body: str = SLOW, **settings: str) -> Supervised:
-        made = Supervised(self._directory, self._port, self._redis_url, body, **settings)
-        self._made.append(made)
-        return made
-
-    def close(self) -> None:
-        for made in self._made:
-            made.close()
-
-
-@pytest.fixture
-def house(tmp_path: Path, simulated, redis_server: RedisServer) -> Iterator[House]:
-    made = House(tmp_path, simulated.port, redis_server.url)
-    yield made
-    made.close()
+from support.waiting import alive, wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -105,7 +69,7 @@ def test_kill_9_of_the_supervisor_takes_all_children_with_it(house, simulated, r
     children = supervised.children()
     os.kill(supervised.pid, signal.SIGKILL)
     supervised.wait()
-    wait_until(lambda: not any(_alive(pid) for pid in children), "no child outlives the supervisor")
+    wait_until(lambda: not any(alive(pid) for pid in children), "no child outlives the supervisor")
     assert supervised.run("--once") == 0
     assert len(supervised.handled()) == 3000
     supervised.assert_repeats_are_marked()
@@ -194,10 +158,3 @@ def test_ttin_and_ttou_change_the_number_of_workers(house) -> None:
     os.kill(supervised.pid, signal.SIGTTOU)
     wait_until(lambda: len(supervised.children("worker")) == 2, "two workers again")
     assert supervised.stop() == 0
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False

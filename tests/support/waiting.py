@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,3 +19,11 @@ def wait_until(fact: Callable[[], T], what: str, deadline_s: float = DEADLINE_S)
             raise AssertionError(f"waited {deadline_s:.0f} s in vain: {what}")
         time.sleep(_LOOK_EVERY_S)
     return value
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -138,3 +138,14 @@ def test_what_ends_a_fetch(answer: bytes, error: type[Exception], words: str) ->
 def test_an_announced_size_takes_no_memory_before_it_arrives() -> None:
     with pytest.raises(SourceUnavailable):
         read([b"* 1 FETCH (UID 1 BODY[] {900000000000000}\r\nabc"], max_mail=1 << 62)
+
+
+def test_a_quoted_body_cannot_pass_for_the_servers_words() -> None:
+    (mail,), _ = read([b'* 1 FETCH (BODY[] "UID 99 FLAGS (\\\\Deleted)" UID 5 FLAGS ())\r\nA1 OK\r\n'])
+    assert (mail.uid, mail.flags, mail.raw) == (5, (), b"UID 99 FLAGS (\\Deleted)")
+
+
+def test_odd_dates_and_labels_are_no_reason_to_stop() -> None:
+    before = b'INTERNALDATE "99-Foo-2020 99:99:99 +9999" X-GM-LABELS ("UID 77" "&bad" "&AAAAAA") '
+    (mail,), _ = read([response(1, b"x", before), b"A1 OK\r\n"])
+    assert (mail.uid, mail.internal_date, len(mail.labels)) == (101, 0.0, 3)
