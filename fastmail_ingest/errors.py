@@ -14,6 +14,8 @@ FastmailIngestError
 Retry, Reject              raised by a user's handler: outcomes, not failures of ours
 """
 
+from datetime import timedelta
+
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -75,9 +77,9 @@ class RoleFailed(FastmailIngestError):
 
 
 class Retry(Exception):
-    """Raised by a handler: try this mail again, after `after` seconds if given."""
+    """Raised by a handler: try this mail again, after `after` seconds (or a timedelta) if given."""
 
-    def __init__(self, reason: str = "", *, after: float | None = None) -> None:
+    def __init__(self, reason: str = "", *, after: float | timedelta | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.after = after

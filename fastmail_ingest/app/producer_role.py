@@ -35,13 +35,13 @@ def connections(accounts: Sequence[Account]) -> list[tuple[Account, list[str]]]:
     return dealt
 
 
-def run_producer(runtime: Runtime, child: Child) -> int:
-    """The whole life of a producer process; returns its exit code."""
+def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
+    """The whole life of one of `processes` producer processes; returns its exit code."""
     logs.set_component(f"producer-{child.number}")
     stopper = Stopper()
     signal.signal(signal.SIGTERM, lambda *_: stopper.stop())
     ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
-    ours = connections(runtime.config.accounts)[child.number :: runtime.config.producer.processes]
+    ours = connections(runtime.config.accounts)[child.number :: processes]
     threads = [
         threading.Thread(
             target=_watch,

@@ -28,9 +28,10 @@ def main_roles(current: Callable[[], Runtime], procs: int) -> list[Role]:
         count=procs, finite=runtime.once, cleared_up=True, rolls=True, scales=True,
         hang_after_s=plan.timeout_s + grace,
     )  # fmt: skip
+    producers = min(runtime.config.producer.processes, max(1, len(connections(runtime.config.accounts))))
     producer = Role(
-        "producer", STAGE_PRODUCER, lambda child: run_producer(current(), child), policy,
-        count=min(runtime.config.producer.processes, max(1, len(connections(runtime.config.accounts)))),
+        "producer", STAGE_PRODUCER, lambda child: run_producer(current(), child, producers), policy,
+        count=producers,
         finite=runtime.once, rolls=True,
     )  # fmt: skip
     maintenance = Role(
@@ -58,4 +59,6 @@ def slot_table(roles: list[Role], runtime: Runtime) -> SlotTable:
     """Room for all children, and for as many dead workers as may wait to be cleared up after."""
     workers = sum(role.count for role in roles if role.cleared_up)
     others = sum(role.count for role in roles if not role.cleared_up)
-    return SlotTable(4 * workers + 16 + 2 * others, runtime.call_plan.cells)
+    handler = runtime.config.handler
+    cells = max(1, handler.concurrency, handler.threads, handler.batch_size)
+    return SlotTable(4 * workers + 16 + 2 * others, cells)

@@ -78,11 +78,17 @@ class SlotDesk:
 
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
-        self.release = slot.release
+        self._cells = slot.cells
 
     def hold(self, cell: int, entry: Entry) -> None:
-        """Show an entry in a cell."""
-        self._slot.hold(cell, time.monotonic(), entry.lane, entry.id)
+        """Show an entry in a cell; a reload may have asked for more cells than there are."""
+        if cell < self._cells:
+            self._slot.hold(cell, time.monotonic(), entry.lane, entry.id)
+
+    def release(self, cell: int) -> None:
+        """Empty a cell."""
+        if cell < self._cells:
+            self._slot.release(cell)
 
 
 class SlotJournal:

@@ -42,8 +42,17 @@ def load(target: str, search_paths: list[Path]) -> Handler:
             f"(handle = {function.__name__}()) and name that"
         )
     _check_signature(target, function)
-    called = function if inspect.isroutine(function) else function.__call__
-    return Handler(function, inspect.iscoroutinefunction(called), is_batch_handler(function))
+    # A callable object is what its class's __call__ is; a partial is what it wraps.
+    forms = (function, type(function).__call__)
+    if any(inspect.isgeneratorfunction(form) or inspect.isasyncgenfunction(form) for form in forms):
+        raise HandlerLoadError(
+            f"[handler] target {target!r} is a generator: calling it runs nothing. remedy: remove the yield"
+        )
+    return Handler(
+        function,
+        any(inspect.iscoroutinefunction(form) for form in forms),
+        any(is_batch_handler(form) for form in forms),
+    )
 
 
 def _import(target: str, search_paths: list[Path]) -> object:

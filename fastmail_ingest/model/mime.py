@@ -8,6 +8,7 @@ import email
 import email.errors
 import email.header
 import email.message
+import email.parser
 import email.utils
 from collections.abc import Callable
 from datetime import datetime
@@ -73,7 +74,16 @@ def parse(raw: bytes) -> ParsedMail:
         return _from_rust(fast_mail_parser.parse_email(raw, mode="lazy"), defects)
     except fast_mail_parser.ParseError as error:
         defects.append(f"parser: {error}")
-        return _from_stdlib(email.message_from_bytes(raw), defects)
+        return _from_stdlib(_message(raw, defects), defects)
+
+
+def _message(raw: bytes, defects: list[str]) -> email.message.Message:
+    """The stdlib's message; of one that is nested deeper than the stdlib can follow, only the headers."""
+    try:
+        return email.message_from_bytes(raw)
+    except RecursionError:
+        defects.append("parts: nested too deeply, only the headers are read")
+        return email.parser.BytesHeaderParser().parsebytes(raw.partition(b"\r\n\r\n")[0])
 
 
 def _limit_headers(raw: bytes, defects: list[str]) -> bytes:
@@ -188,12 +198,17 @@ def _part_bytes(part: email.message.Message) -> bytes:
 def _part_text(part: email.message.Message) -> str:
     raw = _or(b"", lambda: _part_bytes(part))
     charset = part.get_content_charset("utf-8")
-    return _or("", lambda: raw.decode(charset, "replace")) or raw.decode("latin-1")
+    return _whole(_or("", lambda: raw.decode(charset, "replace")) or raw.decode("latin-1"))
+
+
+def _whole(text: str) -> str:
+    """Text without halves of characters: no codec and no database would take them."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _decoded(value: object) -> str:
     text = str(value)
-    return _or(text, lambda: str(email.header.make_header(email.header.decode_header(text))))
+    return _whole(_or(text, lambda: str(email.header.make_header(email.header.decode_header(text)))))
 
 
 def _addresses(message: email.message.Message, name: str) -> list[Address]:

@@ -88,7 +88,8 @@ def handle_inline(
             continue
         desk.hold(0, entry)
         try:
-            function(opened.email)
+            if (answer := function(opened.email)) is not None:
+                _refuse_awaitable(answer)
         except Exception as error:
             settlement.add_failed(judge(opened, error, rule))
         else:
@@ -97,6 +98,14 @@ def handle_inline(
             break
     desk.release(0)
     return settlement, handled
+
+
+def _refuse_awaitable(answer: object) -> None:
+    """A sync function that returns a coroutine has done nothing yet: it must not count as done."""
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise TypeError("the handler returned an awaitable. remedy: make the handler `async def`")
 
 
 async def handle_one(

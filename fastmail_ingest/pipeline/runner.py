@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -86,11 +86,11 @@ class _BatchRunner:
         self._plan, self._desk, self._settler = plan, desk, settler
 
     async def handle(self, entries: Sequence[Entry], stopping: asyncio.Event) -> int:
-        size = self._plan.batch_size
-        for start in range(0, len(entries), size):
+        handled = 0
+        for part in _parts(entries, self._plan.batch_size):
             if stopping.is_set():
-                return start
-            part = entries[start : start + size]
+                return handled
+            handled += len(part)
             for cell, entry in enumerate(part):
                 self._desk.hold(cell, entry)
             self._settler.add(
@@ -105,8 +105,26 @@ class _BatchRunner:
         return
 
 
+def _parts(entries: Sequence[Entry], size: int) -> Iterator[Sequence[Entry]]:
+    """Batches of at most `size`; a mail that was in hand when a worker died is a batch of its own."""
+    gathered: list[Entry] = []
+    for entry in entries:
+        if gathered and (entry.deaths or len(gathered) == size):
+            yield gathered
+            gathered = []
+        if entry.deaths:
+            yield [entry]
+        else:
+            gathered.append(entry)
+    if gathered:
+        yield gathered
+
+
 class _ConcurrentRunner:
-    """Async handlers, or sync ones in threads: a slow mail delays none of the others."""
+    """Async handlers, or sync ones in threads: a slow mail delays none of the others.
+
+    A mail that was in hand when a worker died is handled alone: if it kills again, it alone is to blame.
+    """
 
     def __init__(self, plan: CallPlan, desk: Desk, settler: Settler) -> None:
         self._plan, self._desk, self._settler = plan, desk, settler
@@ -124,9 +142,13 @@ class _ConcurrentRunner:
             if stopping.is_set():
                 self._cell_freed.release()
                 return started
+            if entry.deaths:
+                await self.finish()
             task = asyncio.create_task(self._handle(entry, self._free_cells.pop()))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+            if entry.deaths:
+                await self.finish()
         return len(entries)
 
     async def _handle(self, entry: Entry, cell: int) -> None:

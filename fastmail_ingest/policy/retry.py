@@ -1,9 +1,14 @@
 """What becomes of a mail whose handler raised."""
 
+import math
+from datetime import timedelta
+
 import msgspec
 
 from fastmail_ingest.errors import Reject, Retry
 from fastmail_ingest.policy.backoff import Backoff, delay_s
+
+DELAY_MAX_S = 10 * 365 * 86_400.0
 
 
 class TryAgain(msgspec.Struct, frozen=True):
@@ -29,6 +34,15 @@ def decide(
         return GiveUp("rejected")
     if failures >= attempts:
         return GiveUp("retries_exhausted")
-    if isinstance(error, Retry) and error.after is not None:
-        return TryAgain(max(0.0, error.after))
+    if isinstance(error, Retry) and (wanted := _wanted_s(error.after)) is not None:
+        return TryAgain(wanted)
     return TryAgain(delay_s(backoff, failures, random))
+
+
+def _wanted_s(after: object) -> float | None:
+    """The delay that a handler asked for; None if it asked for none, or for one that no clock knows."""
+    if isinstance(after, timedelta):
+        after = after.total_seconds()
+    if not isinstance(after, (int, float)) or not math.isfinite(after):
+        return None
+    return min(max(0.0, after), DELAY_MAX_S)

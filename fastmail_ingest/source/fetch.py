@@ -144,7 +144,8 @@ def _read_strangers_words(text: bytes, fetched: Fetched) -> bytes:
 def _label(name: bytes) -> str:
     """A label is in modified UTF-7 (RFC 3501 5.1.3); one that is not is kept as it is."""
     try:
-        return str(imap_utf7.decode(name))
+        # Halves of characters would be decoded, but nothing could encode them again.
+        return str(imap_utf7.decode(name)).encode("utf-8", "replace").decode()
     except ValueError:
         return name.decode("latin-1")
 

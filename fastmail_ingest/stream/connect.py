@@ -4,6 +4,7 @@ redis-py 8 retries ten times by default and times a blocked read out after 5 s. 
 where the caller knows whether repeating is safe, and every wait has the deadline it needs.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -94,4 +95,4 @@ def saying_where(url: str) -> Iterator[None]:
 def redacted(url: str) -> str:
     """The URL without user and password."""
     scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+    return re.sub(r"((?:password|username)=)[^&]*", r"\1***", f"{scheme}{separator}{rest.rpartition('@')[2]}")

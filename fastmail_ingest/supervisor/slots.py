@@ -55,13 +55,13 @@ class Slot:
         self._table = table
         self._memory = table.memory
         self._at = table.offset(index)
-        self._cells = table.cells
+        self.cells = table.cells
 
     def claim(self, role: int, generation: int, now: float) -> None:
         """Make the slot a new child's, all fields empty; what was counted in it stays in the totals."""
         for counter in range(COUNTERS):
             self._table.retire(counter, self.get(counter))
-        size = _CELLS_AT + self._cells * _CELL.size
+        size = _CELLS_AT + self.cells * _CELL.size
         self._memory[self._at : self._at + size] = bytes(size)
         _SLOT_HEAD.pack_into(self._memory, self._at, 0, State.STARTING, role, generation, now)
 
@@ -147,13 +147,13 @@ class Slot:
 
     def release_all(self) -> None:
         """Empty all cells."""
-        for cell in range(self._cells):
+        for cell in range(self.cells):
             self.release(cell)
 
     def held(self) -> list[Held]:
         """All pieces of work in hand, or in hand when the process died."""
         found: list[Held] = []
-        for cell in range(self._cells):
+        for cell in range(self.cells):
             since, kind, length, token = _CELL.unpack_from(
                 self._memory, self._at + _CELLS_AT + cell * _CELL.size
             )

@@ -212,7 +212,7 @@ class Supervisor:
             process.slot.release_all()  # killed by our deadline: the work in hand is not to blame
         process.slot.state = State.DEAD if role.cleared_up else State.FREE
         self._table.ring()
-        if code == 0 and role.finite and not self._draining_since:
+        if code == 0 and role.finite and not self._draining_since and not process.asked_to_stop:
             state.finished.add(process.number)
             if process.slot.message:
                 self.report.complaints.append(process.slot.message)
@@ -224,23 +224,30 @@ class Supervisor:
             # It ended by itself before it could begin: doing the same again would end the same.
             self._fail(f"{role.name} cannot start: {how}")
             return
+        if not self._restart_later(process, now, how):
+            return
+        self.report.restarts += 1
+        lived = now - process.started_at
+        _log.warning(
+            "%s %d (pid %d) died after %.1f s: %s; restarting",
+            role.name, process.number, process.pid, lived, how,
+        )  # fmt: skip
+
+    def _restart_later(self, process: Process, now: float, how: str) -> bool:
+        """Plan the successor of a dead child; False if the role is broken."""
+        role, state = process.role, self._states[process.role.name]
+        if role.cleared_up and process.slot.held():
+            # Its work is to blame, and each piece of work for a limited number of deaths only.
+            return True
         lived = now - process.started_at
         verdict = restart.decide(role.restart, state.young_deaths, lived, now, random.random())  # noqa: S311
         if isinstance(verdict, restart.RoleBroken):
             self._fail(f"{role.name} died young {verdict.short_lives} times; last: {how}")
-            return
+            return False
         if lived < role.restart.short_life_s:
             state.young_deaths = [at for at in state.young_deaths if now - at < role.restart.window_s] + [now]
         state.start_at = verdict.at
-        self.report.restarts += 1
-        _log.warning(
-            "%s %d (pid %d) died after %.1f s: %s; restarting",
-            role.name,
-            process.number,
-            process.pid,
-            lived,
-            how,
-        )
+        return True
 
     def _fail(self, reason: str) -> None:
         if not self.report.failed:

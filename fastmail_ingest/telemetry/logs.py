@@ -30,7 +30,8 @@ class JsonLines(logging.Formatter):
             line["correlation_id"] = correlation_id
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode("utf-8", "replace")
+        whole = {key: _whole(value) if isinstance(value, str) else value for key, value in line.items()}
+        return orjson.dumps(whole, default=str).decode()
 
 
 class TextLines(logging.Formatter):
@@ -45,7 +46,9 @@ class TextLines(logging.Formatter):
         clock = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         text = _printable(record.getMessage())
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += "".join(
+                f"\n{_printable(row)}" for row in self.formatException(record.exc_info).splitlines()
+            )
         color = _COLORS.get(record.levelname, "") if self._color else ""
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         return f"{clock} {component:<12} {color}{level}{text}{_NO_COLOR if color else ''}"
@@ -72,6 +75,11 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
     root.setLevel(level.upper())
     # imaplib's debug log holds whole commands; a password must have no way into a log.
     logging.getLogger("imapclient").setLevel(logging.WARNING)
+
+
+def _whole(text: str) -> str:
+    """Text without halves of characters, which JSON cannot hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _printable(text: str) -> str:
