@@ -138,6 +138,8 @@ int main(int argc, char **argv) {
             return write(results[1], report, sizeof report) != sizeof report;
         }
     }
+    close(ready[1]); /* so that a child's death ends our reads */
+    close(results[1]);
     char byte = 1;
     for (int i = 0; i < processes; i++)
         if (read(ready[0], &byte, 1) != 1) return 1;

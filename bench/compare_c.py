@@ -89,8 +89,10 @@ def main() -> None:
             for _ in range(words.runs):
                 # appendfsync everysec, as our own server has it
                 server = RedisServer(binary, appendfsync="everysec")
-                c_runs.append(run_c(program, server, words.emails, procs))
-                server.close()
+                try:
+                    c_runs.append(run_c(program, server, words.emails, procs))
+                finally:
+                    server.close()
                 our_runs.append(run_ours(words.emails, procs))
             theirs, ours = statistics.median(c_runs), statistics.median(our_runs)
             sys.stdout.write(f"| {procs} | {theirs:,.0f} | {ours:,.0f} | {ours / theirs:.2f} |\n")

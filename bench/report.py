@@ -9,6 +9,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+# what, ours, the other one
+RATIOS = (
+    ("FETCH: IMAPClient / our reader", "fetch_ours", "fetch_imapclient"),
+    ("MIME: stdlib compat32 / our parser", "mime_ours", "mime_stdlib"),
+)
+
 
 def machine() -> str:
     """Processor, cores, kernel, Python: what the numbers depend on."""
@@ -36,13 +42,25 @@ def main() -> None:
         "| stage | mails a round | us a mail | mails/s | rounds |",
         "|---|---|---|---|---|",
     ]
+    costs: dict[str, float] = {}
     for result in results:
         mails = result["extra_info"]["mails"]
         per_mail = result["stats"]["median"] / mails
         name = result["name"].removeprefix("test_")
+        costs[name] = per_mail
         lines.append(
             f"| {name} | {mails} | {per_mail * 1e6:.2f} | {1 / per_mail:,.0f} | {result['stats']['rounds']} |"
         )
+    lines += [
+        "",
+        "## Ratios, same mails and same server in the same run",
+        "",
+        "| what | ratio |",
+        "|---|---|",
+    ]
+    for what, ours, other in RATIOS:
+        if ours in costs and other in costs:
+            lines.append(f"| {what} | {costs[other] / costs[ours]:.1f} |")
     sys.stdout.write("\n".join(lines) + "\n")
 
 

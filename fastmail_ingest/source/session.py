@@ -77,7 +77,10 @@ def log_in(account: Account, timeout_s: float) -> WiredClient:
 
 def _tls_context(account: Account) -> ssl.SSLContext:
     """Certificates and host names are verified; there is no switch to turn that off."""
-    return ssl.create_default_context(cafile=account.tls_ca_file or None)
+    try:
+        return ssl.create_default_context(cafile=account.tls_ca_file or None)
+    except OSError as error:
+        raise SourceUnavailable(f"tls_ca_file {account.tls_ca_file}: {error.strerror or error}") from error
 
 
 def hang_up(client: WiredClient) -> None:

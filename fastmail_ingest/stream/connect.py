@@ -22,6 +22,24 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 READ_SIZE_BYTES = 256 * 1024  # mails are large: fewer, larger reads
 
+# Errors by which Redis says "not now" (redis.io, the replies of min-replicas, RDB failure, cluster and failover).
+_NOT_NOW = (
+    "NOREPLICAS",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "TRYAGAIN",
+    "LOADING",
+    "READONLY",
+    "OOM",
+    "BUSY ",
+)
+
+
+class RedisRefuses(redis.exceptions.ResponseError):
+    """Redis is there, but cannot take a command for now."""
+
+
 # What a caller may see as "Redis is away for now": refused, hung up, loading, failing over, out of memory.
 UNAVAILABLE = (
     redis.exceptions.ConnectionError,
@@ -29,13 +47,38 @@ UNAVAILABLE = (
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
+    RedisRefuses,
     OSError,
 )
 
 
+class _Client(redis.Redis):
+    """redis-py, telling "not now" from "never"."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except redis.exceptions.ResponseError as error:
+            raise _told_apart(error) from error
+
+
+class _AsyncClient(redis.asyncio.Redis):
+    """The same for the event loop."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except redis.exceptions.ResponseError as error:
+            raise _told_apart(error) from error
+
+
+def _told_apart(error: redis.exceptions.ResponseError) -> redis.exceptions.ResponseError:
+    return RedisRefuses(str(error)) if str(error).startswith(_NOT_NOW) else error
+
+
 def connect(url: str, password: str = "") -> redis.Redis:
     """A client for threads, with deadlines on connect and answer and no silent retries."""
-    return redis.Redis.from_url(
+    return _Client.from_url(
         url,
         **_secret(password),
         protocol=2,
@@ -51,7 +94,7 @@ def connect_async(url: str, password: str = "") -> Any:
 
     Any, because redis-py leaves half of its asyncio commands without types.
     """
-    client: Any = redis.asyncio.Redis.from_url(
+    client: Any = _AsyncClient.from_url(
         url,
         **_secret(password),
         protocol=2,

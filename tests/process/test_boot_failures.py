@@ -13,15 +13,9 @@ HANDLER = 'target = "handler_under_test:{}"'
         ("\n\ndef handle(:\n", {}, 2, "SyntaxError"),
         ("\n\ndef other(email): ...\n", {}, 2, "no 'handle' in it"),
         ("\n\ndef handle(): ...\n", {}, 2, "remedy"),
-        ("\n\ndef handle(e): ...\n", {"redis": 'url = "redis://127.0.0.1:1/0"'}, 3, "does not answer"),
         ("\n\ndef handle(e): ...\n", {"redis": 'url = "unix:///no/such.sock"'}, 3, "does not answer"),
-        ("\n\ndef handle(e): ...\n", {"redis": 'url = "http://x"'}, 2, "redis"),
         ("\n\ndef handle(e): ...\n", {"worker": 'procs = "three"'}, 2, "procs"),
-        ("\n\ndef handle(e): ...\n", {"worker": "procs = 0"}, 2, "procs"),
-        ("\n\ndef handle(e): ...\n", {"worker": "prox = 1"}, 2, "prox"),
-        ("\n\ndef handle(e): ...\n", {"nonsense": "a = 1"}, 2, "nonsense"),
         ("\n\ndef handle(e): ...\n", {"retry": "attempts = true"}, 2, "attempts"),
-        ("\n\ndef handle(e): ...\n", {"worker": "procs = = 1"}, 2, "supervisor.toml"),
     ],
 )
 def test_one_message_and_the_exit_code(house, body, settings, code, words) -> None:
@@ -31,14 +25,6 @@ def test_one_message_and_the_exit_code(house, body, settings, code, words) -> No
     assert "Traceback" not in run.text()
     assert run.text().count("fastmail-ingest: ") == 1
     assert not run.children()
-
-
-def test_a_missing_configuration_file(house) -> None:
-    run = house()
-    run.config.unlink()
-    assert run.run() == 2
-    assert "supervisor.toml" in run.text()
-    assert "Traceback" not in run.text()
 
 
 @pytest.mark.parametrize(

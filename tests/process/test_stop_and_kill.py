@@ -25,16 +25,6 @@ def test_stop_under_load_loses_and_repeats_nothing(house, simulated, redis_serve
     assert_invariants(client)
 
 
-def test_ctrl_c_reaches_the_whole_group_and_drains_in_order(house, simulated, redis_server) -> None:
-    simulated.add(2000)
-    supervised = house().start()
-    supervised.wait_for_calls(100)
-    os.killpg(supervised.pid, signal.SIGINT)
-    assert supervised.wait() == 0
-    assert_invariants(redis_server.client())
-    assert supervised.repeats() == 0
-
-
 @pytest.mark.parametrize("role", ["worker", "producer", "maintenance"])
 def test_kill_9_of_a_child_loses_nothing(house, simulated, redis_server, role) -> None:
     simulated.add(3000)

@@ -1,0 +1,125 @@
+"""Mails that kill or hang their worker: they are blamed, and their neighbours go on."""
+
+from support.invariants import assert_invariants, dead_letters, done_count
+
+TIMEOUT = 'target = "handler_under_test:handle"\ntimeout = 1.0'
+
+
+def dead_ids(redis_server) -> list[int]:
+    return sorted(int(letter[b"id"].rpartition(b":")[2]) for letter in dead_letters(redis_server.client()))
+
+
+def test_many_mails_that_kill_do_not_end_the_supervisor(house, simulated, redis_server) -> None:
+    simulated.add(200)
+    run = house("""
+
+    import os
+
+    def handle(email):
+        note(email)
+        if email.uid % 40 == 0:
+            os.kill(os.getpid(), 9)
+    """)
+    assert run.run("--once") == 0, run.text()
+    assert dead_ids(redis_server) == [40, 80, 120, 160, 200]
+    assert done_count(redis_server.client()) == 195
+    run.assert_repeats_are_marked()
+    assert_invariants(redis_server.client())
+
+
+def test_a_mail_that_kills_a_batch_handler_is_buried_alone(house, simulated, redis_server) -> None:
+    simulated.add(60)
+    run = house("""
+
+    import os
+    from fastmail_ingest import batch_handler
+
+    @batch_handler
+    def handle(emails):
+        for email in emails:
+            if email.uid == 33:
+                os.kill(os.getpid(), 9)
+        for email in emails:
+            note(email)
+    """)
+    assert run.run("--once") == 0, run.text()
+    assert dead_ids(redis_server) == [33]
+    assert len(run.handled()) == 59
+    assert_invariants(redis_server.client())
+
+
+def test_a_mail_that_kills_an_async_handler_is_buried_alone(house, simulated, redis_server) -> None:
+    simulated.add(60)
+    run = house("""
+
+    import asyncio, os
+
+    async def handle(email):
+        await asyncio.sleep(0.02)
+        if email.uid == 33:
+            os.kill(os.getpid(), 9)
+        await asyncio.sleep(0.02)
+        note(email)
+    """)
+    assert run.run("--once") == 0, run.text()
+    assert dead_ids(redis_server) == [33]
+    assert len(run.handled()) == 59
+    assert_invariants(redis_server.client())
+
+
+def test_a_mail_that_kills_a_threaded_handler_is_buried_alone(house, simulated, redis_server) -> None:
+    simulated.add(60)
+    body = """
+
+    import os, time
+
+    def handle(email):
+        time.sleep(0.02)
+        if email.uid == 33:
+            os.kill(os.getpid(), 9)
+        time.sleep(0.02)
+        note(email)
+    """
+    run = house(body, handler='target = "handler_under_test:handle"\nthreads = 8')
+    assert run.run("--once") == 0, run.text()
+    assert dead_ids(redis_server) == [33]
+    assert len(run.handled()) == 59
+    assert_invariants(redis_server.client())
+
+
+def test_a_mail_that_hangs_once_is_handled_the_second_time(house, simulated, redis_server) -> None:
+    simulated.add(50)
+    body = """
+
+    import time
+
+    def handle(email):
+        note(email)
+        if email.uid == 25 and email.attempt == 1:
+            time.sleep(3600)
+    """
+    run = house(body, handler=TIMEOUT)
+    assert run.run("--once") == 0, run.text()
+    assert dead_ids(redis_server) == []
+    assert done_count(redis_server.client()) == 50
+    assert [attempt for identity, attempt in run.calls() if identity.endswith(":25")] == [1, 2]
+    run.assert_repeats_are_marked()
+
+
+def test_an_async_handler_that_waits_too_long_costs_no_process(house, simulated, redis_server) -> None:
+    simulated.add(50)
+    body = """
+
+    import asyncio
+
+    async def handle(email):
+        note(email)
+        if email.uid == 25:
+            await asyncio.sleep(3600)
+    """
+    run = house(body, handler=TIMEOUT, retry="attempts = 1")
+    assert run.run("--once") == 0, run.text()
+    (letter,) = dead_letters(redis_server.client())
+    assert letter[b"error"] == b"TimeoutError"
+    assert "0 restarts" in run.text()
+    assert done_count(redis_server.client()) == 49
