@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 READ_SIZE_BYTES = 256 * 1024  # mails are large: fewer, larger reads
 
-# Errors by which Redis says "not now" (redis.io, the replies of min-replicas, RDB failure, cluster and failover).
+# By these Redis says "not now": too few replicas, a failing disk, a cluster or a failover under way.
 _NOT_NOW = (
     "NOREPLICAS",
     "MISCONF",
