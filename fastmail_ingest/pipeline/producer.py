@@ -127,7 +127,6 @@ class Watcher:
         while True:
             # Some servers show new mail to a search only after they have had a chance to announce it.
             source.look()
-            source.news = False
             uids = source.uids_above(cursor.last_uid)
             for start in range(0, len(uids), self._plan.window):
                 part = uids[start : start + self._plan.window]

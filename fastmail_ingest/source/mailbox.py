@@ -71,8 +71,11 @@ class Connection:
     def uids_above(self, last_uid: int) -> list[int]:
         """The UIDs above `last_uid`, ascending; `n:*` names the last mail even below n, so drop it."""
         self.news = False
+        self._client.take_news()
         with explained(self._account):
             found = self._client.search(["UID", f"{last_uid + 1}:*"])
+        # What came while the server searched is announced behind the answer, and never again.
+        self.news = self._client.take_news()
         return sorted(uid for uid in found if uid > last_uid)
 
     def fetch(self, window: Window, *, headers_only: bool = False) -> Iterator[Fetched]:

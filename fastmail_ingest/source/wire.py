@@ -172,6 +172,10 @@ class WiredClient(IMAPClient):  # type: ignore[misc] # imapclient ships no types
         """What the FETCH reader reads from."""
         return self._imap.wire  # type: ignore[no-any-return]
 
+    def take_news(self) -> bool:
+        """Whether a command that IMAPClient read the answer of also brought an EXISTS; forgets it."""
+        return self._imap.untagged_responses.pop("EXISTS", None) is not None
+
     def send_command(self, text: str) -> bytes:
         """Send a command of ASCII text, return its tag. The caller reads the whole answer from `wire`."""
         imap = self._imap
