@@ -1,6 +1,7 @@
 """The ways to call a handler: inline, several at once, or with a batch."""
 
 import asyncio
+import heapq
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +129,7 @@ class _ConcurrentRunner:
 
     def __init__(self, plan: CallPlan, desk: Desk, settler: Settler) -> None:
         self._plan, self._desk, self._settler = plan, desk, settler
+        # A heap: the lowest cells first, since a reload may have asked for more than the slot has.
         self._free_cells = list(range(plan.cells))
         self._cell_freed = asyncio.Semaphore(plan.cells)
         self._running: set[asyncio.Task[None]] = set()
@@ -144,7 +146,7 @@ class _ConcurrentRunner:
                 return started
             if entry.deaths:
                 await self.finish()
-            task = asyncio.create_task(self._handle(entry, self._free_cells.pop()))
+            task = asyncio.create_task(self._handle(entry, heapq.heappop(self._free_cells)))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             if entry.deaths:
@@ -156,7 +158,7 @@ class _ConcurrentRunner:
         call = self._call()
         self._settler.add(await batch.handle_one(call, entry, self._plan.rule, self._timeout_s))
         self._desk.release(cell)
-        self._free_cells.append(cell)
+        heapq.heappush(self._free_cells, cell)
         self._cell_freed.release()
 
     def _call(self) -> Callable[[Email], Awaitable[object]]:

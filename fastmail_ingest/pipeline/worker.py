@@ -17,7 +17,7 @@ from fastmail_ingest.policy.batch import BatchAim, next_count
 
 _log = logging.getLogger(__name__)
 
-FIRST_COUNT = 16  # entries of unknown size and cost
+FIRST_COUNT = 1  # of unknown size and cost; each batch at most doubles
 
 
 class WorkerHooks(msgspec.Struct, frozen=True):

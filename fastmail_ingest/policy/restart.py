@@ -1,5 +1,7 @@
 """Whether and when a dead child is started again."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from fastmail_ingest.policy.backoff import Backoff, delay_s
@@ -15,6 +17,11 @@ class RestartPolicy(msgspec.Struct, frozen=True):
     backoff: Backoff = Backoff(first_s=0.05, multiplier=2.0, cap_s=5.0, jitter=0.3)
 
 
+# A mail that kills is blamed and its neighbours must not wait long; but a handler that is killed by
+# every mail must not run through the whole mailbox at full speed.
+BLAMED_BACKOFF = Backoff(first_s=0.05, multiplier=2.0, cap_s=1.0, jitter=0.3)
+
+
 class StartAt(msgspec.Struct, frozen=True):
     """Start a successor at this time (same clock as `now`)."""
 
@@ -28,7 +35,7 @@ class RoleBroken(msgspec.Struct, frozen=True):
 
 
 def decide(
-    policy: RestartPolicy, young_deaths: list[float], lived_s: float, now: float, random: float
+    policy: RestartPolicy, young_deaths: Sequence[float], lived_s: float, now: float, random: float
 ) -> StartAt | RoleBroken:
     """Decide on a child that died at `now` after `lived_s`; `young_deaths` are the earlier ones' times."""
     if lived_s >= policy.short_life_s:
@@ -39,3 +46,11 @@ def decide(
     if recent == 1:
         return StartAt(now)
     return StartAt(now + delay_s(policy.backoff, recent - 1, random))
+
+
+def after_blamed_death(
+    policy: RestartPolicy, blamed_deaths: list[float], now: float, random: float
+) -> StartAt:
+    """When to start again after a death at which work was in hand: that work is to blame, not the role."""
+    recent = sum(1 for at in blamed_deaths if now - at < policy.window_s)
+    return StartAt(now if recent == 0 else now + delay_s(BLAMED_BACKOFF, recent, random))

@@ -9,6 +9,7 @@ import random
 import resource
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ from fastmail_ingest.supervisor.wakeups import Wakeups
 _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+DEATHS_REMEMBERED = 10_000  # the most that [supervisor] short_lives_max can be
 PROBE_TICK_S = 0.02
 SHORTENED_DRAIN_S = 1.0
 # After the deadline each later stage still gets this long: maintenance must give back what was killed.
@@ -35,7 +37,8 @@ class _RoleState:
     """The past and the plan of a role."""
 
     wanted: int
-    young_deaths: list[float] = field(default_factory=list)
+    young_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
+    blamed_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
     start_at: float = 0.0
     finished: set[int] = field(default_factory=set)  # numbers of children that ended their finite work
 
@@ -236,16 +239,11 @@ class Supervisor:
     def _restart_later(self, process: Process, now: float, how: str) -> bool:
         """Plan the successor of a dead child; False if the role is broken."""
         role, state = process.role, self._states[process.role.name]
+        chance = random.random()  # noqa: S311 - spreads restarts, keeps no secret
         if role.cleared_up and process.slot.held():
-            # Its work is to blame, and each piece of work for a limited number of deaths only.
-            return True
-        lived = now - process.started_at
-        verdict = restart.decide(role.restart, state.young_deaths, lived, now, random.random())  # noqa: S311
-        if isinstance(verdict, restart.RoleBroken):
-            self._fail(f"{role.name} died young {verdict.short_lives} times; last: {how}")
-            return False
-        if lived < role.restart.short_life_s:
-            state.young_deaths = [at for at in state.young_deaths if now - at < role.restart.window_s] + [now]
+            # Each piece of work is to blame for a limited number of deaths only: this ends by itself.
+            state.start_at = restart.after_blamed_death(role.restart, state.blamed_deaths, now, chance).at
+            state.blamed_deaths.append(now)
         state.start_at = verdict.at
         return True
 

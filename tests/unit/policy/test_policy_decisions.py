@@ -103,3 +103,11 @@ def test_young_deaths_back_off_and_then_break_the_role() -> None:
     assert later.at > 1000.0
     assert restart.decide(policy, [990.0, 995.0, 999.0], 1.0, 1000.0, 0.5) == RoleBroken(4)
     assert restart.decide(policy, [100.0, 200.0, 300.0], 1.0, 1000.0, 0.5) == StartAt(1000.0)
+
+
+def test_deaths_by_a_mail_back_off_but_never_break_the_role() -> None:
+    policy = RestartPolicy(5.0, 3, 60.0)
+    assert restart.after_blamed_death(policy, [], 1000.0, 0.5) == StartAt(1000.0)
+    waits = [restart.after_blamed_death(policy, [999.0] * n, 1000.0, 0.5).at - 1000.0 for n in range(1, 50)]
+    assert waits == sorted(waits)
+    assert 0 < waits[0] < waits[-1] <= 1.3
