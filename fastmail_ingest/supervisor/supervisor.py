@@ -244,6 +244,14 @@ class Supervisor:
             # Each piece of work is to blame for a limited number of deaths only: this ends by itself.
             state.start_at = restart.after_blamed_death(role.restart, state.blamed_deaths, now, chance).at
             state.blamed_deaths.append(now)
+            return True
+        lived = now - process.started_at
+        verdict = restart.decide(role.restart, state.young_deaths, lived, now, chance)
+        if isinstance(verdict, restart.RoleBroken):
+            self._fail(f"{role.name} died young {verdict.short_lives} times; last: {how}")
+            return False
+        if lived < role.restart.short_life_s:
+            state.young_deaths.append(now)
         state.start_at = verdict.at
         return True
 
