@@ -49,7 +49,7 @@ def decide(
 
 
 def after_blamed_death(
-    policy: RestartPolicy, blamed_deaths: list[float], now: float, random: float
+    policy: RestartPolicy, blamed_deaths: Sequence[float], now: float, random: float
 ) -> StartAt:
     """When to start again after a death at which work was in hand: that work is to blame, not the role."""
     recent = sum(1 for at in blamed_deaths if now - at < policy.window_s)

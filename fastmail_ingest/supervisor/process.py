@@ -1,7 +1,8 @@
-"""A living child as its parent sees it."""
+"""A living child, and a role with its past, as the supervisor sees them."""
 
 import signal
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from fastmail_ingest.supervisor.role import Role
 from fastmail_ingest.supervisor.slots import Slot
@@ -19,6 +20,20 @@ class Process:
     started_at: float
     asked_to_stop: bool = False
     killed_for: str = ""
+
+
+DEATHS_REMEMBERED = 10_000  # the most that [supervisor] short_lives_max can be
+
+
+@dataclass
+class RoleState:
+    """The past and the plan of a role."""
+
+    wanted: int
+    young_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
+    blamed_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
+    start_at: float = 0.0
+    finished: set[int] = field(default_factory=set)  # numbers of children that ended their finite work
 
 
 def how_it_ended(process: Process, code: int) -> str:

@@ -9,14 +9,12 @@ import random
 import resource
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from fastmail_ingest.policy import restart
 from fastmail_ingest.supervisor.child import STACK_DUMP_SIGNAL
 from fastmail_ingest.supervisor.fleet import Fleet
-from fastmail_ingest.supervisor.process import Process, how_it_ended
+from fastmail_ingest.supervisor.process import Process, RoleState, how_it_ended
 from fastmail_ingest.supervisor.report import Report
 from fastmail_ingest.supervisor.role import Role
 from fastmail_ingest.supervisor.slots import SlotTable, State
@@ -25,22 +23,10 @@ from fastmail_ingest.supervisor.wakeups import Wakeups
 _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-DEATHS_REMEMBERED = 10_000  # the most that [supervisor] short_lives_max can be
 PROBE_TICK_S = 0.02
 SHORTENED_DRAIN_S = 1.0
 # After the deadline each later stage still gets this long: maintenance must give back what was killed.
 LAST_STAGES_GRACE_S = 3.0
-
-
-@dataclass
-class _RoleState:
-    """The past and the plan of a role."""
-
-    wanted: int
-    young_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
-    blamed_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
-    start_at: float = 0.0
-    finished: set[int] = field(default_factory=set)  # numbers of children that ended their finite work
 
 
 class Supervisor:
@@ -60,7 +46,7 @@ class Supervisor:
         self._drain_timeout_s = drain_timeout_s
         self._on_reload = on_reload
         self._on_status = on_status
-        self._states = {role.name: _RoleState(role.count) for role in roles}
+        self._states = {role.name: RoleState(role.count) for role in roles}
         self._rolling: list[int] = []  # pids of the old generation, to be replaced one by one
         self._draining_since = 0.0
         self._deadline = 0.0
