@@ -12,7 +12,8 @@ make_environment() {
         return 0
     fi
     echo "making the environment in .venv (once, about a minute) ..." >&2
-    [ -x .venv/bin/python ] || python3 -m venv .venv || {
+    # A venv without pip is one whose making failed half way.
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv || {
         echo "python3 cannot make virtual environments; on Debian: apt install python3-venv" >&2
         exit 2
     }
