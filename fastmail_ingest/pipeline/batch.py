@@ -118,10 +118,14 @@ async def handle_one(
         return settlement
     try:
         async with asyncio.timeout(timeout_s):
-            await call(opened.email)
+            if (answer := await call(opened.email)) is not None:
+                _refuse_awaitable(answer)
+    except asyncio.CancelledError:
+        if _we_are_cancelled():
+            raise
+        settlement.add_failed(judge(opened, RuntimeError("the handler was cancelled from within"), rule))
     except TimeoutError as error:
-        late = TimeoutError(str(error) or f"not finished after handler.timeout = {timeout_s} s")
-        settlement.add_failed(judge(opened, late, rule))
+        settlement.add_failed(judge(opened, _late(error, timeout_s), rule))
     except Exception as error:
         settlement.add_failed(judge(opened, error, rule))
     else:
@@ -129,10 +133,28 @@ async def handle_one(
     return settlement
 
 
+def _we_are_cancelled() -> bool:
+    """Whether somebody cancels this task; else the handler raised CancelledError by itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _late(error: TimeoutError, timeout_s: float | None) -> TimeoutError:
+    """The handler's own words if it timed something out itself, else ours."""
+    return TimeoutError(_words(error) or f"not finished after handler.timeout = {timeout_s} s")
+
+
 async def handle_batch(
-    function: Callable[[list[Email]], Any], entries: Sequence[Entry], rule: RetryRule, timeout_s: float
+    function: Callable[[list[Email]], Any],
+    entries: Sequence[Entry],
+    rule: RetryRule,
+    timeout_s: float,
+    only: Callable[[Entry], None] = lambda _: None,
 ) -> Settlement:
-    """Call a batch handler; if it raises, call it again for each mail alone, to find the one at fault."""
+    """Call a batch handler; if it raises, call it again for each mail alone, to find the one at fault.
+
+    `only` is told the one entry that is in hand while it is tried alone.
+    """
     settlement = Settlement()
     opened = [mail for entry in entries if (mail := open_mail(entry, settlement)) is not None]
     if not opened:
@@ -145,6 +167,7 @@ async def handle_batch(
             return settlement
         for mail in opened:
             mail.email.attempt += 1
+            only(mail.entry)
             await _handle_alone(function, mail, settlement, rule, timeout_s)
         return settlement
     for mail, outcome in zip(opened, outcomes, strict=True):
@@ -172,8 +195,15 @@ async def _outcomes(
     """One outcome a mail: None is done."""
     answer = function(emails)
     if inspect.isawaitable(answer):
-        async with asyncio.timeout(timeout_s):
-            answer = await answer
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await answer
+        except TimeoutError as error:
+            raise _late(error, timeout_s) from error
+        except asyncio.CancelledError as error:
+            if _we_are_cancelled():
+                raise
+            raise RuntimeError("the handler was cancelled from within") from error
     if answer is None:
         return [None] * len(emails)
     if not isinstance(answer, (list, tuple)) or len(answer) != len(emails):

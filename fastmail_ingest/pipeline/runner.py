@@ -94,13 +94,19 @@ class _BatchRunner:
             handled += len(part)
             for cell, entry in enumerate(part):
                 self._desk.hold(cell, entry)
-            self._settler.add(
-                await batch.handle_batch(self._plan.function, part, self._plan.rule, self._plan.timeout_s)
+            settlement = await batch.handle_batch(
+                self._plan.function, part, self._plan.rule, self._plan.timeout_s, self._hold_only
             )
+            self._settler.add(settlement)
             for cell in range(len(part)):
                 self._desk.release(cell)
             await self._settler.room()
         return len(entries)
+
+    def _hold_only(self, entry: Entry) -> None:
+        for cell in range(self._plan.batch_size):
+            self._desk.release(cell)
+        self._desk.hold(0, entry)
 
     async def finish(self) -> None:
         return
@@ -155,11 +161,12 @@ class _ConcurrentRunner:
 
     async def _handle(self, entry: Entry, cell: int) -> None:
         self._desk.hold(cell, entry)
-        call = self._call()
-        self._settler.add(await batch.handle_one(call, entry, self._plan.rule, self._timeout_s))
-        self._desk.release(cell)
-        heapq.heappush(self._free_cells, cell)
-        self._cell_freed.release()
+        try:
+            self._settler.add(await batch.handle_one(self._call(), entry, self._plan.rule, self._timeout_s))
+        finally:
+            self._desk.release(cell)
+            heapq.heappush(self._free_cells, cell)
+            self._cell_freed.release()
 
     def _call(self) -> Callable[[Email], Awaitable[object]]:
         function, pool = self._plan.function, self._pool

@@ -38,3 +38,11 @@ def test_the_text_of_any_charset_is_whole_characters(charset: bytes) -> None:
     # Base64 of \\ud800, half a character in the charset of the last case.
     mail = parse(b"Content-Type: text/plain; charset=" + charset + b"\r\n" + DAMAGED + b"XHVkODAw")
     assert mail.text.encode() is not None
+
+
+def test_endless_parameters_are_left_unread() -> None:
+    endless = b'Content-Type: text/plain; a="' + rb"\"; " * 15_000 + b'"\r\n'
+    mail = parse(
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + endless + DAMAGED + b"\r\n--b--"
+    )
+    assert any("parameters" in defect or "parser" in defect for defect in mail.defects)

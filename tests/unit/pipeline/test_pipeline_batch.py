@@ -191,3 +191,44 @@ def test_a_handler_that_was_never_awaited_is_not_done() -> None:
 
     settlement, _, _ = inline(lambda email: work(email), [entry(1)])  # noqa: PLW0108 - the sync wrapper is the point
     assert done(settlement) == []
+
+
+def test_a_handler_in_a_thread_that_was_never_awaited_is_not_done() -> None:
+    async def work(email: Email) -> None: ...
+
+    async def in_thread(email: Email) -> object:
+        return work(email)
+
+    assert done(asyncio.run(handle_one(in_thread, entry(1), RULE, LONG_S))) == []
+
+
+def test_a_handler_that_cancels_itself_fails_its_own_mail() -> None:
+    async def handle(email: Email) -> None:
+        raise asyncio.CancelledError
+
+    (delayed,) = asyncio.run(handle_one(handle, entry(1), RULE, LONG_S)).delayed
+    assert "cancelled from within" in delayed.error
+
+
+def test_a_batch_that_cancels_itself_fails_the_mail_at_fault() -> None:
+    async def handle(emails: list[Email]) -> None:
+        if any(email.id == "m1" for email in emails):
+            raise asyncio.CancelledError
+
+    settlement = in_batch(handle, [entry(n) for n in range(3)])
+    assert done(settlement) == ["m0", "m2"]
+
+
+def test_a_batch_that_is_late_says_so_and_shows_which_mail_is_in_hand() -> None:
+    shown: list[bytes] = []
+
+    async def never(emails: list[Email]) -> None:
+        await asyncio.Event().wait()
+
+    settlement = asyncio.run(
+        handle_batch(never, [entry(1), entry(2)], RULE, 0.0, lambda one: shown.append(one.id))
+    )
+    assert shown == [b"1-0", b"2-0"]
+    assert {delayed.error for delayed in settlement.delayed} == {
+        "TimeoutError: not finished after handler.timeout = 0.0 s"
+    }

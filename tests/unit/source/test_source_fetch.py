@@ -149,3 +149,8 @@ def test_odd_dates_and_labels_are_no_reason_to_stop() -> None:
     before = b'INTERNALDATE "99-Foo-2020 99:99:99 +9999" X-GM-LABELS ("UID 77" "&bad" "&AAAAAA") '
     (mail,), _ = read([response(1, b"x", before), b"A1 OK\r\n"])
     assert (mail.uid, mail.internal_date, len(mail.labels)) == (101, 0.0, 3)
+
+
+def test_a_number_longer_than_any_uid_is_no_uid() -> None:
+    fetched, _ = read([b"* 1 FETCH (UID " + b"9" * 5000 + b" BODY[] {1}\r\nx)\r\nA1 OK\r\n"])
+    assert fetched == []
