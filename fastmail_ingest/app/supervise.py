@@ -60,14 +60,16 @@ class Household:
             roles.append(server_role(self.server, self.runtime))
         return roles
 
-    def reload(self, load: Callable[[], Config]) -> None:
-        """Take over a changed configuration; one that is wrong changes nothing."""
+    def reload(self, load: Callable[[], Config]) -> bool:
+        """Take over a changed configuration; one that is wrong changes nothing, and False is returned."""
         try:
             config = replace_redis(load(), self.runtime.config)
             self.runtime = reloaded(self.runtime, config, self._config_path)
             _log.info("configuration reloaded; replacing the processes one by one")
         except FastmailIngestError as error:
             _log.error("not reloaded, going on as before: %s", error)
+            return False
+        return True
 
 
 def replace_redis(config: Config, running: Config) -> Config:

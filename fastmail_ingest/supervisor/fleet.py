@@ -10,7 +10,7 @@ from fastmail_ingest.supervisor.child import become_child, run_and_exit
 from fastmail_ingest.supervisor.process import Process
 from fastmail_ingest.supervisor.role import Child, Role
 from fastmail_ingest.supervisor.slots import Slot, SlotTable
-from fastmail_ingest.supervisor.wakeups import Wakeups
+from fastmail_ingest.supervisor.wakeups import HANDLED_SIGNALS, Wakeups
 
 
 class Fleet:
@@ -46,9 +46,13 @@ class Fleet:
             return False
         self._generation += 1
         slot.claim(self._roles.index(role), self._generation, now)
+        # Until the child has signal handlers of its own, a signal to it would be written to our wakeup
+        # socket, which it shares: we would take its SIGTERM for ours, and it would never hear of it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
         pid = os.fork()
         if pid == 0:
             self._run_child(role, slot, number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
         slot.pid = pid
         pidfd = os.pidfd_open(pid)
         self._wakeups.watch(pidfd)
@@ -63,6 +67,7 @@ class Fleet:
             for pidfd in self._children:
                 os.close(pidfd)
             become_child(f"{role.name}-{number}" if role.count > 1 else role.name, self._pid, self._lifeline)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
             slot.pid = os.getpid()
         except BaseException as error:
             slot.message = f"cannot start: {error}"

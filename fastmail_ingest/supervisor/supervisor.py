@@ -30,14 +30,14 @@ LAST_STAGES_GRACE_S = 3.0
 
 
 class Supervisor:
-    """Runs roles until told to stop. `on_reload` is called on HUP, before the workers are rolled."""
+    """Runs roles until told to stop. `on_reload` is called on HUP; if it says True, children are rolled."""
 
     def __init__(
         self,
         roles: Sequence[Role],
         table: SlotTable,
         drain_timeout_s: float,
-        on_reload: Callable[[], None] = lambda: None,
+        on_reload: Callable[[], bool] = lambda: True,
         on_status: Callable[[], None] = lambda: None,
     ) -> None:
         self.report = Report()
@@ -273,7 +273,8 @@ class Supervisor:
         elif number == signal.SIGQUIT:
             self.drain("signal SIGQUIT", 0.0)
         elif number == signal.SIGHUP and not self._draining_since:
-            self._on_reload()
+            if not self._on_reload():
+                return
             self._rolling = [process.pid for process in self._fleet if process.role.rolls]
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._scale(1 if number == signal.SIGTTIN else -1)

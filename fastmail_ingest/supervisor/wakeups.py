@@ -4,7 +4,7 @@ import selectors
 import signal
 import socket
 
-_SIGNALS = (
+HANDLED_SIGNALS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP,
     signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGCHLD,
 )  # fmt: skip
@@ -19,7 +19,7 @@ class Wakeups:
         self._sender.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._receiver, selectors.EVENT_READ)
-        self._before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
+        self._before = {number: signal.signal(number, lambda *_: None) for number in HANDLED_SIGNALS}
         signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         return self
 

@@ -79,3 +79,15 @@ def test_accounts_that_were_added_are_all_followed(house, simulated) -> None:
         5.0,
     )
     assert run.stop() == 0
+
+
+def test_a_broken_configuration_leaves_every_process_as_it_is(house) -> None:
+    run = house().start()
+    before = two_workers(run)
+    rewrite(run, "procs = 2", 'procs = "many"')
+    os.kill(run.pid, signal.SIGHUP)
+    wait_until(lambda: "not reloaded" in run.text(), "it says so")
+    os.kill(run.pid, signal.SIGUSR1)
+    wait_until(lambda: "taken" in run.text(), "the status is logged")
+    assert run.children("worker") == before
+    assert run.stop() == 0
