@@ -50,9 +50,7 @@ def _ledger(config: Config, out: Console) -> Ledger | None:
     try:
         ledger.ping()
     except UNAVAILABLE:
-        out.print(
-            f"Redis {escape(mask_url(url))} is not running: shown as if no mail had been fetched before"
-        )
+        out.print(f"Redis {escape(mask_url(url))} is not running: all mails count as new")
         return None
     return ledger
 

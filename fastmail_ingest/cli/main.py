@@ -31,7 +31,11 @@ def cli() -> None:
     help=f"Configuration file [default: {DEFAULT_CONFIG} if it is there, else the environment only].",
 )  # fmt: skip
 @click.option("--procs", metavar="auto|N", help="Worker processes; auto is one for each CPU we may use.")
-@click.option("--once", is_flag=True, help="Stop when the mailboxes are empty and their mails handled.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Hand over each mail that is there, then stop; retries wait.",
+)
 @click.option("--dry-run", is_flag=True, help="Show which mails would be handled; write nothing anywhere.")
 def supervise(config_path: Path | None, procs: str | None, once: bool, dry_run: bool) -> None:
     """Fetch mail and run your handler in a supervised pool of workers.

@@ -5,10 +5,12 @@ No I/O but the handler's own. Whatever a handler raises becomes an outcome of th
 
 import asyncio
 import inspect
+import logging
 import random
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +22,8 @@ from fastmail_ingest.model.entry import Dead, Delayed, Entry, Settlement
 from fastmail_ingest.pipeline.ports import Desk
 from fastmail_ingest.policy import retry
 from fastmail_ingest.policy.backoff import Backoff
+
+_log = logging.getLogger(__name__)
 
 
 class RetryRule(msgspec.Struct, frozen=True):
@@ -43,24 +47,41 @@ def open_mail(entry: Entry, settlement: Settlement) -> OpenedMail | None:
         envelope = codec.decode(entry.payload)
     except UndecodableEntry as error:
         settlement.dead.append(Dead(entry, "", "undecodable", "UndecodableEntry", str(error)))
+        _log.error("entry %s of lane %s is a dead letter now: %s", entry.id.decode(), entry.lane.label, error)
         return None
     if envelope.truncated:
         message = f"{envelope.size} bytes are more than producer.max_mail; only the beginning was kept"
         settlement.dead.append(Dead(entry, envelope.id, "too_large", "MailTooLarge", message))
+        _log.error("mail %s is a dead letter now: %s", envelope.id, message)
         return None
     return OpenedMail(entry, Email(envelope, entry.attempt, entry.lane), envelope.fetched_at)
 
 
 def judge(opened: OpenedMail, error: BaseException, rule: RetryRule) -> Delayed | Dead:
     """Decide what becomes of a mail whose handler raised `error`."""
-    entry = opened.entry
-    decision = retry.decide(error, entry.failures + 1, rule.attempts, rule.backoff, random.random())  # noqa: S311
+    entry, email, failures = opened.entry, opened.email, opened.entry.failures + 1
+    decision = retry.decide(error, failures, rule.attempts, rule.backoff, random.random())  # noqa: S311
+    what = f"{type(error).__name__}: {_words(error)}"
+    about = {"correlation_id": email.correlation_id}
     if isinstance(decision, retry.TryAgain):
-        return Delayed(
-            entry, opened.email.id, time.time() + decision.after_s, f"{type(error).__name__}: {_words(error)}"
-        )
+        text = "mail %s: the handler raised %s%s; failure %d of %d, again in %.1f s"
+        after_s = decision.after_s
+        _log.warning(text, email.id, what, _place(error), failures, rule.attempts, after_s, extra=about)
+        return Delayed(entry, email.id, time.time() + after_s, what)
+    text = "mail %s is a dead letter now (%s): %s%s"
+    _log.error(text, email.id, decision.reason, what, _place(error), extra=about)
     trace = "".join(traceback.format_exception(error, limit=-20))
-    return Dead(entry, opened.email.id, decision.reason, type(error).__name__, _words(error), trace)
+    return Dead(entry, email.id, decision.reason, type(error).__name__, _words(error), trace)
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's code it was raised, for the log."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
 
 
 def _words(error: BaseException) -> str:

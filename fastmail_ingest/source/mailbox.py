@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
+
 from fastmail_ingest.config import Account
 from fastmail_ingest.errors import ProtocolError, SourceUnavailable
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
@@ -14,6 +16,7 @@ _ITEMS = ["UID", "FLAGS", "INTERNALDATE"]
 _GMAIL_ITEMS = ["X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS"]
 _OBJECTID_ITEMS = ["EMAILID", "THREADID"]
 _DONE_TIMEOUT_S = 10.0
+_NAMES_SHOWN = 20
 
 
 class Connection:
@@ -47,7 +50,14 @@ class Connection:
     def examine(self, mailbox: str) -> MailboxState:
         """Open a mailbox for reading only."""
         with explained(self._account):
-            answer = self._client.select_folder(mailbox, readonly=True)
+            try:
+                answer = self._client.select_folder(mailbox, readonly=True)
+            except IMAPClientAbortError:
+                raise
+            except IMAPClientError as error:
+                raise SourceUnavailable(
+                    f"mailbox {mailbox!r} cannot be opened: {error}. {self._remedy()}"
+                ) from error
         self.news = False
         exists = int(answer.get(b"EXISTS", 0))
         if b"UIDVALIDITY" not in answer:
@@ -56,6 +66,11 @@ class Connection:
             )
         uid_next = int(answer.get(b"UIDNEXT", 0)) or self._uid_next_by_search()
         return MailboxState(int(answer[b"UIDVALIDITY"]), uid_next, exists)
+
+    def _remedy(self) -> str:
+        """What mailboxes there are, for somebody who has misspelt one."""
+        names = sorted(str(name) for _, _, name in self._client.list_folders())
+        return f"remedy: name mailboxes that exist: {', '.join(names[:_NAMES_SHOWN])}"
 
     def _uid_next_by_search(self) -> int:
         """For a server that does not tell UIDNEXT: one above the highest UID there is."""

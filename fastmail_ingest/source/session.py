@@ -1,6 +1,8 @@
 """One logged-in connection to a mail server, and what its failures mean."""
 
 import logging
+import re
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ def explained(account: Account) -> Iterator[None]:
         raise type(error)(f"{where}: {error}") from error
     except imapclient.exceptions.LoginError as error:
         raise LoginRefused(
-            f"{where}: login of {account.user} refused: {error}. remedy: check user and password "
+            f"{where}: login of {account.user} refused: {_plain(error)}. remedy: check user and password "
             "(many providers want an app password), and that IMAP is enabled for the account"
         ) from error
     except ssl.SSLCertVerificationError as error:
@@ -37,8 +39,15 @@ def explained(account: Account) -> Iterator[None]:
         ) from error
     except ssl.SSLError as error:
         raise SourceUnavailable(
-            f'{where}: no TLS: {error}. remedy: check port and tls ("on" for 993, "starttls" for 143)'
+            f'{where}: no TLS: {error}. remedy: check port and tls ("on" for 993, "starttls" for 143, '
+            '"off" for a server on this machine)'
         ) from error
+    except ConnectionRefusedError as error:
+        raise SourceUnavailable(
+            f'{where}: nothing listens there. remedy: check host and port (993 for tls = "on", else 143)'
+        ) from error
+    except socket.gaierror as error:
+        raise SourceUnavailable(f"{where}: no such host ({error.strerror}). remedy: check host") from error
     except TimeoutError as error:
         raise SourceUnavailable(f"{where}: no answer in time") from error
     except (OSError, imapclient.exceptions.IMAPClientAbortError) as error:
@@ -50,6 +59,11 @@ def explained(account: Account) -> Iterator[None]:
         # and must not end the watching of the others.
         _log.debug("%s", where, exc_info=True)
         raise ProtocolError(f"{where}: unexpected answer ({type(error).__name__}: {error})") from error
+
+
+def _plain(error: Exception) -> str:
+    """The server's words without the marks of a bytes literal that imaplib puts around them."""
+    return re.sub(r"^b(['\"])(.*)\1$", r"\2", str(error))
 
 
 def log_in(account: Account, timeout_s: float) -> WiredClient:

@@ -20,7 +20,7 @@ from fastmail_ingest.errors import ConfigError, UnavailableError
 from fastmail_ingest.stream.connect import UNAVAILABLE, connect
 
 SERVER_NAMES = ("redis-server", "valkey-server")
-LOCK_WAIT_S = 15.0
+LOCK_WAIT_S = 5.0
 # Entries are deleted as soon as they are handled: the append-only file is nearly all history, and
 # rewriting it early and often would cost more than letting it grow.
 _REWRITE_MIN = "256mb"
@@ -59,7 +59,10 @@ class OwnServer:
         return f"unix://{self._socket}"
 
     def prepare(self) -> None:
-        """Make the directories, for nobody else to read; raise ConfigError if that cannot be."""
+        """Make the directories, for nobody else to read, and take hold of the data.
+
+        Raises ConfigError if that cannot be, UnavailableError if another supervisor uses the same data.
+        """
         for directory in (self._data_dir, self._socket.parent):
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,16 +74,19 @@ class OwnServer:
                 ) from error
             if owner != os.getuid():
                 raise ConfigError(f"{directory} belongs to another user. remedy: remove it, or set TMPDIR")
+        self._lock()
 
     def become(self) -> NoReturn:
-        """Turn this process into the server. Its predecessor on the same data is waited for."""
-        self._lock()
+        """Turn this process into the server."""
         os.setsid()  # Ctrl-C in the terminal is for the supervisor alone
         self._socket.unlink(missing_ok=True)
         os.execv(self._binary, [str(self._binary), *self._options()])  # noqa: S606 - no shell is wanted
 
     def _lock(self) -> None:
-        """Hold the data directory for the life of the server: the descriptor is inherited by it."""
+        """Hold the data directory as long as this process or the server lives, which inherits the descriptor.
+
+        The server of a supervisor that was killed is waited for: it needs a moment to write its file.
+        """
         descriptor = os.open(self._data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         os.set_inheritable(descriptor, True)
         deadline = time.monotonic() + LOCK_WAIT_S

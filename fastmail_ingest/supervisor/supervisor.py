@@ -168,7 +168,7 @@ class Supervisor:
             finished += 1
         self._table.finished_stages = finished
         if finished == len(finite):
-            self.drain("all work is done")
+            self.drain("nothing is left to do now")
 
     def _has_finished(self, role: Role) -> bool:
         return len(self._states[role.name].finished) >= self._states[role.name].wanted

@@ -9,6 +9,7 @@ from typing import TextIO
 import orjson
 
 _COLORS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
+FAILURES_PER_S = 10
 _NO_COLOR = "\033[0m"
 
 
@@ -63,6 +64,31 @@ def set_component(name: str) -> None:
     component = name
 
 
+class Sparse(logging.Filter):
+    """Lets through so many records a second; the next one says how many were held back."""
+
+    def __init__(self, per_s: int) -> None:
+        super().__init__()
+        self._per_s = per_s
+        self._second = 0
+        self._passed = 0
+        self._held_back = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Decide on a record."""
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._passed = second, 0
+        self._passed += 1
+        if self._passed > self._per_s:
+            self._held_back += 1
+            return False
+        if self._held_back:
+            record.msg = f"{record.msg} ({self._held_back} lines like this were left out before)"
+            self._held_back = 0
+        return True
+
+
 def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
     """Send all log lines to `stream` (stderr); form is auto, json or text."""
     out = stream or sys.stderr
@@ -73,6 +99,8 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # A handler that fails on every mail must not bury the log, or wait for the disk that takes it.
+    logging.getLogger("fastmail_ingest.pipeline.batch").addFilter(Sparse(FAILURES_PER_S))
     # imaplib's debug log holds whole commands; a password must have no way into a log.
     logging.getLogger("imapclient").setLevel(logging.WARNING)
 

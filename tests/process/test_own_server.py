@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,13 @@ def test_kill_9_of_the_supervisor_takes_our_own_server_with_it(own, simulated) -
     assert own.run("--once") == 0
     assert len(own.handled()) == 2000
     own.assert_repeats_are_marked()
+
+
+def test_a_second_supervisor_on_the_same_data_is_refused(tmp_path, simulated) -> None:
+    first = Supervised(tmp_path, simulated.port).start()
+    wait_until(lambda: len(first.children("worker")) == 2, "the first one works")
+    command = [sys.executable, "-m", "fastmail_ingest", "supervise", "--config", str(first.config)]
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 3
+    assert "in use by another fastmail-ingest" in second.stderr
+    assert first.stop() == 0

@@ -59,3 +59,21 @@ def test_once_with_a_mail_server_that_is_not_there_ends_with_its_reason(tmp_path
     assert result.returncode == 3
     assert "account a (127.0.0.1:1)" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_handler_that_fails_is_named_in_the_log(house, simulated) -> None:
+    simulated.add(30)
+    body = "\n\ndef handle(email):\n    raise KeyError('customer')\n"
+    run = house(body, retry="attempts = 1")
+    assert run.run("--once") == 0
+    assert (
+        "is a dead letter now (retries_exhausted): KeyError: 'customer' (handler_under_test.py:" in run.text()
+    )
+
+
+def test_a_mailbox_that_does_not_exist_is_named_with_those_that_do(house, simulated) -> None:
+    account = 'user = "u"\npassword = "p"\ntls = "off"\nmailboxes = ["Inbocks"]'
+    run = house(account=account)
+    assert run.run("--once") == 3
+    assert "mailbox 'Inbocks' cannot be opened" in run.text()
+    assert "INBOX" in run.text()
