@@ -6,10 +6,10 @@ FastmailIngestError
 ├── UnavailableError       Redis, a server binary or a mail server is not there   exit 3
 │   ├── StreamUnavailable  Redis does not answer
 │   └── SourceUnavailable  the mail server does not answer, or hung up
+│       └── MailboxRefused the mail server does not open this mailbox
 ├── LoginRefused           the mail server refused the credentials                exit 3
 ├── ProtocolError          a peer sent what its protocol does not allow           exit 3
-├── UndecodableEntry       a stream entry that is not ours, or of a newer version
-└── RoleFailed             a child process cannot start, or keeps dying           exit 4
+└── UndecodableEntry       a stream entry that is not ours, or of a newer version
 
 Retry, Reject              raised by a user's handler: outcomes, not failures of ours
 """
@@ -54,6 +54,10 @@ class SourceUnavailable(UnavailableError):
     """A mail server does not answer, hung up, or says it cannot serve now."""
 
 
+class MailboxRefused(SourceUnavailable):
+    """The mail server does not open this mailbox; others of the account are not concerned."""
+
+
 class LoginRefused(FastmailIngestError):
     """The mail server refused the credentials; asking again with the same ones is no use."""
 
@@ -68,12 +72,6 @@ class ProtocolError(FastmailIngestError):
 
 class UndecodableEntry(FastmailIngestError):
     """A stream entry that this version cannot read: foreign, damaged, or newer."""
-
-
-class RoleFailed(FastmailIngestError):
-    """A child process could not start, or died too often to be restarted once more."""
-
-    exit_code = EXIT_ROLE_FAILED
 
 
 class Retry(Exception):

@@ -71,13 +71,10 @@ def _show(key: MailboxKey, source: Connection, window: int, ledger: Ledger | Non
 
 
 def _headers(source: Connection, cursor: Cursor, uid_next: int, window: int) -> Iterator[Fetched]:
-    last_uid, width = cursor.last_uid, window
-    while part := uidplan.next_window(last_uid, uid_next, width):
-        found = 0
-        for fetched in source.fetch(part, headers_only=True):
-            found += 1
-            yield fetched
-        last_uid, width = part.last, uidplan.next_width(width, found, window)
+    last_uid = cursor.last_uid
+    while part := uidplan.next_window(last_uid, uid_next, window):
+        yield from source.fetch(part, headers_only=True)
+        last_uid = part.last
 
 
 def _line(fetched: Fetched) -> str:

@@ -90,6 +90,7 @@ class SlotGauges:
 
     def counted(self, lanes: int, delayed: int, dead: int) -> None:
         """What is where in the stream."""
+        self._slot.add(Counter.COUNTED)
         self._slot.put(Counter.BACKLOG, lanes)
         self._slot.put(Counter.WAITING_RETRY, delayed)
         self._slot.put(Counter.DEAD_LETTERS, dead)

@@ -21,12 +21,11 @@ _HANG_GRACE_S = 5.0
 def main_roles(current: Callable[[], Runtime], procs: int) -> list[Role]:
     """Workers, producers and maintenance; `current` gives the runtime that a new child shall have."""
     runtime = current()
-    policy, plan = runtime.restart_policy, runtime.call_plan
-    grace = _HANG_GRACE_S if plan.is_async else 0.0
+    policy = runtime.restart_policy
     worker = Role(
         "worker", STAGE_WORKER, lambda child: run_worker(current(), child), policy,
         count=procs, finite=runtime.once, cleared_up=True, rolls=True, scales=True,
-        hang_after_s=plan.timeout_s + grace,
+        hang_after_s=lambda: _hang_after_s(current()),
     )  # fmt: skip
     producers = min(runtime.config.producer.processes, max(1, len(connections(runtime.config.accounts))))
     producer = Role(
@@ -36,9 +35,14 @@ def main_roles(current: Callable[[], Runtime], procs: int) -> list[Role]:
     )  # fmt: skip
     maintenance = Role(
         "maintenance", STAGE_MAINTENANCE,
-        lambda child: run_maintenance(current(), child, worker_role=0), policy,
+        lambda child: run_maintenance(current(), child, worker_role=0), policy, start_first=True,
     )  # fmt: skip
     return [worker, producer, maintenance]
+
+
+def _hang_after_s(runtime: Runtime) -> float:
+    plan = runtime.call_plan
+    return plan.timeout_s + (_HANG_GRACE_S if plan.is_async else 0.0)
 
 
 def server_role(server: OwnServer, runtime: Runtime) -> Role:

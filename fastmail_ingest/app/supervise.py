@@ -124,7 +124,8 @@ def log_status(table: SlotTable, roles: list[Role]) -> None:
 def left_over(table: SlotTable) -> tuple[int, int, int]:
     """Entries in the lanes, waiting for a retry, and dead, as maintenance counted them last."""
     gauges = (Counter.BACKLOG, Counter.WAITING_RETRY, Counter.DEAD_LETTERS)
-    backlog, waiting, dead = (max(slot.get(gauge) for slot in table) for gauge in gauges)
+    newest = max(table, key=lambda slot: (bool(slot.get(Counter.COUNTED)), slot.generation))
+    backlog, waiting, dead = (newest.get(gauge) for gauge in gauges)
     return backlog, waiting, dead
 
 

@@ -111,7 +111,7 @@ def handle_inline(
         try:
             if (answer := function(opened.email)) is not None:
                 _refuse_awaitable(answer)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             settlement.add_failed(judge(opened, error, rule))
         else:
             settlement.add_done(entry, opened.email.id, opened.fetched_at)
@@ -147,7 +147,7 @@ async def handle_one(
         settlement.add_failed(judge(opened, RuntimeError("the handler was cancelled from within"), rule))
     except TimeoutError as error:
         settlement.add_failed(judge(opened, _late(error, timeout_s), rule))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         settlement.add_failed(judge(opened, error, rule))
     else:
         settlement.add_done(entry, opened.email.id, opened.fetched_at)
@@ -182,7 +182,7 @@ async def handle_batch(
         return settlement
     try:
         outcomes = await _outcomes(function, [mail.email for mail in opened], timeout_s)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if len(opened) == 1:
             settlement.add_failed(judge(opened[0], error, rule))
             return settlement
@@ -205,7 +205,7 @@ async def _handle_alone(
 ) -> None:
     try:
         (outcome,) = await _outcomes(function, [mail.email], timeout_s)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         outcome = error
     _note(mail, outcome, settlement, rule)
 

@@ -38,7 +38,7 @@ class Stream(Protocol):
     def renew_lease(self, node_id: str, lease_s: float) -> None: ...  # noqa: D102
     def end_lease(self, node_id: str) -> None: ...  # noqa: D102
     def consumers(self) -> set[str]: ...  # noqa: D102
-    def promote(self) -> tuple[int, float | None]: ...  # noqa: D102
+    def promote(self) -> int: ...  # noqa: D102
     def counts(self) -> tuple[int, int, int]: ...  # noqa: D102
     def put_back(  # noqa: D102
         self,
@@ -84,6 +84,9 @@ class Maintenance:
         self._deaths_max = deaths_max
         self._renew_at = 0.0
         self._sweep_at = 0.0
+        # While Redis was away no lease could be renewed: after it came back, and at our own start,
+        # the others get the time of a lease to say that they live.
+        self._judge_others_at = time.monotonic() + lease_s
 
     def run(self, wait: Callable[[float], bool], ready: Callable[[], None]) -> None:
         """Make rounds until `wait(seconds)` says False; then a last one, so that nothing is left behind."""
@@ -97,23 +100,40 @@ class Maintenance:
                 failures = 0
             except self._stream.unavailable as error:
                 failures += 1
+                self._judge_others_at = time.monotonic() + self._lease_s
                 pause_s = delay_s(REDIS_RECONNECT, failures, random.random())  # noqa: S311
                 _log.warning("Redis is away (%s), trying again", error)
             going_on = wait(pause_s)
         self._leave()
 
     def round(self, now: float) -> None:
-        """One round; raises what the stream raises when Redis is away."""
+        """One round; a step that Redis refuses does not keep the others from being made.
+
+        Raises what the stream raises when Redis is away, after the last step.
+        """
+        steps: list[Callable[[], None]] = []
         if now >= self._renew_at:
-            self._stream.make_groups()
-            self._stream.renew_lease(self._household.node_id, self._lease_s)
-            self._renew_at = now + self._lease_s / 4
-        self._bury_dead_workers()
+            steps.append(self._renew)
+        steps.append(self._bury_dead_workers)
         if now >= self._sweep_at:
-            self._sweep()
-            self._sweep_at = now + SWEEP_EVERY_S
-        moved, _ = self._stream.promote()
-        self._gauges.promoted(moved)
+            steps.append(self._sweep)
+        refusals: list[BaseException] = []
+        for step in [*steps, self._promote, self._count]:
+            try:
+                step()
+            except self._stream.unavailable as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
+
+    def _renew(self) -> None:
+        self._stream.renew_lease(self._household.node_id, self._lease_s)
+        self._renew_at = time.monotonic() + self._lease_s / 4
+
+    def _promote(self) -> None:
+        self._gauges.promoted(self._stream.promote())
+
+    def _count(self) -> None:
         self._gauges.counted(*self._stream.counts())
 
     def _bury_dead_workers(self) -> None:
@@ -126,17 +146,21 @@ class Maintenance:
 
     def _sweep(self) -> None:
         """Find consumers whose process is gone: ours that slipped through, and those of dead hosts."""
+        # Somebody may have emptied the database under us.
+        self._stream.make_groups()
         named = self._stream.consumers()
         # Asked for in this order: a worker that starts in between is in neither of the two.
         for consumer in named - self._household.living_consumers():
-            node = self._household.node_of(consumer)
-            ours = node == self._household.node_id
-            if ours or self._household.surely_gone(node):
-                result = self._stream.put_back(consumer, self._deaths_max)
-            else:
-                # Another host's: the script itself looks whether its lease has run out.
-                result = self._stream.put_back(consumer, self._deaths_max, lease_of=node)
-            self._note(consumer, *result)
+            self._take_over(consumer, self._household.node_of(consumer))
+        self._sweep_at = time.monotonic() + SWEEP_EVERY_S
+
+    def _take_over(self, consumer: str, node: str) -> None:
+        """Give back what a consumer without a living process of ours left, if its host is gone."""
+        if node == self._household.node_id or self._household.surely_gone(node):
+            self._note(consumer, *self._stream.put_back(consumer, self._deaths_max))
+        elif node and time.monotonic() >= self._judge_others_at:
+            # Another host's: the script itself looks whether its lease has run out.
+            self._note(consumer, *self._stream.put_back(consumer, self._deaths_max, lease_of=node))
 
     def _note(self, consumer: str, moved: int, buried: int) -> None:
         if moved > 0 or buried > 0:
@@ -148,7 +172,7 @@ class Maintenance:
         try:
             self._bury_dead_workers()
             self._sweep()
-            self._gauges.counted(*self._stream.counts())
+            self._count()
             self._stream.end_lease(self._household.node_id)
         except self._stream.unavailable as error:
             _log.warning("stopping while Redis is away (%s): the next supervisor clears up", error)

@@ -14,7 +14,7 @@ class Lanes(Protocol):
     @property
     def unavailable(self) -> tuple[type[BaseException], ...]: ...  # noqa: D102
     async def open(self) -> int: ...  # noqa: D102
-    async def read(self, count: int, *, block: bool = True) -> list[Entry]: ...  # noqa: D102
+    async def read(self, count: int) -> list[Entry]: ...  # noqa: D102
     async def interrupt(self, client_id: int) -> None: ...  # noqa: D102
     async def settle(self, settlement: Settlement) -> int: ...  # noqa: D102
     async def give_back(self) -> int: ...  # noqa: D102
@@ -60,4 +60,4 @@ class Intake(Protocol):
     def append(  # noqa: D102
         self, key: MailboxKey, mails: Sequence[NewMail], cursor: Cursor, *, by_content: bool
     ) -> tuple[int, int]: ...
-    def lane_length(self) -> int: ...  # noqa: D102
+    def waiting(self) -> int: ...  # noqa: D102

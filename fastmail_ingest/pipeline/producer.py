@@ -9,7 +9,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from fastmail_ingest.errors import FastmailIngestError, LoginRefused, ProtocolError, SourceUnavailable
+from fastmail_ingest.errors import (
+    FastmailIngestError,
+    LoginRefused,
+    MailboxRefused,
+    ProtocolError,
+    SourceUnavailable,
+)
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey, MailboxState
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
@@ -75,29 +81,48 @@ class Watcher:
             while not self._stopper.stopped:
                 found = 0
                 for key in self._mailboxes:
-                    cursor, count = self._sweep(source, key)
-                    found += count
-                    self._failures = 0
+                    found += self._visit(source, key)
                 if self._plan.once:
                     return
-                if len(self._mailboxes) == 1:
-                    self._stay(source, key, cursor)
                 self._slow_down(found)
                 self._stopper.wait(self._interval_s)
         finally:
             source.close()
 
+    def _visit(self, source: MailSource, key: MailboxKey) -> int:
+        """Take over what is in a mailbox, and stay in it if it is the only one of this connection."""
+        try:
+            cursor, found = self._sweep(source, key)
+        except MailboxRefused as error:
+            # The connection is good, and so are the other mailboxes.
+            _log.error("%s", error)
+            self._tally.failed(str(error))
+            return 0
+        if len(self._mailboxes) == 1 and not self._plan.once:
+            self._stay(source, key, cursor)
+        return found
+
     def _sweep(self, source: MailSource, key: MailboxKey) -> tuple[Cursor, int]:
         """Take over all that is in the mailbox now; returns the cursor and how many mails were fetched."""
         state = source.examine(key.mailbox)
         cursor = self._start(key, state)
-        width, found = self._plan.window, 0
-        while window := uidplan.next_window(cursor.last_uid, state.uid_next, width):
+        found = 0
+        while window := uidplan.next_window(cursor.last_uid, state.uid_next, self._plan.window):
             self._stopper.check()
             cursor, count = self._transfer.run(source, key, window, cursor)
+            self._failures = 0
             found += count
-            width = uidplan.next_width(width, count, self._plan.window)
+            if not count:
+                cursor = self._skip_gap(source, cursor, state)
         return cursor, found
+
+    def _skip_gap(self, source: MailSource, cursor: Cursor, state: MailboxState) -> Cursor:
+        """After a window without mail: go to the next mail there is, since gaps can be huge."""
+        if cursor.last_uid + 1 >= state.uid_next:
+            return cursor
+        ahead = source.uids_above(cursor.last_uid)
+        last_uid = min(ahead[0], state.uid_next) - 1 if ahead else state.uid_next - 1
+        return msgspec.structs.replace(cursor, last_uid=last_uid)
 
     def _start(self, key: MailboxKey, state: MailboxState) -> Cursor:
         cursor = self._transfer.cursor(key)
@@ -131,6 +156,7 @@ class Watcher:
             for start in range(0, len(uids), self._plan.window):
                 part = uids[start : start + self._plan.window]
                 cursor, count = self._transfer.run(source, key, uidplan.Window(part[0], part[-1]), cursor)
+                self._failures = 0
                 found += count
                 self._stopper.check()
             if not source.news:

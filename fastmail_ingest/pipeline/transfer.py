@@ -35,7 +35,7 @@ class TransferPlan(msgspec.Struct, frozen=True):
 
     append_max: int  # mails an append
     append_bytes: int
-    high_water: int  # entries in the lane above which fetching pauses
+    high_water: int  # mails waiting in the stream above which fetching pauses
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -55,6 +55,7 @@ class Transfer:
         self._plan = plan
         self._stopper = stopper
         self._tally = tally
+        self._waiting = 0  # mails in the stream, as far as we know
 
     def cursor(self, key: MailboxKey) -> Cursor:
         """How far the mailbox is taken over."""
@@ -65,6 +66,7 @@ class Transfer:
 
         Raises Stopped in the middle of a FETCH: the connection is of no more use then.
         """
+        self._wait_for_room(key)
         self._tally.fetching()
         matching = cursor.match_until > 0
         found = size = 0
@@ -84,19 +86,24 @@ class Transfer:
     def _hand_on(
         self, key: MailboxKey, mails: list[NewMail], size: int, cursor: Cursor, matching: bool
     ) -> None:
-        new, length = self._patiently(lambda: self._intake.append(key, mails, cursor, by_content=matching))
+        new, self._waiting = self._patiently(
+            lambda: self._intake.append(key, mails, cursor, by_content=matching)
+        )
         self._tally.fetched(len(mails), size)
         self._tally.appended(new)
-        if length >= self._plan.high_water:
-            self._wait_for_room(key, length)
 
-    def _wait_for_room(self, key: MailboxKey, length: int) -> None:
-        """The mailbox is the buffer: fetch no more while the stream is full."""
-        _log.info("%s: %d mails wait in the stream, fetching pauses", key, length)
-        while length >= self._plan.high_water * _PRESSURE_RELEASE:
+    def _wait_for_room(self, key: MailboxKey) -> None:
+        """The mailbox is the buffer: begin no FETCH while the stream is full.
+
+        Never in the middle of one: a server cuts a connection on which nobody reads.
+        """
+        if self._waiting < self._plan.high_water:
+            return
+        _log.info("%s: %d mails wait in the stream, fetching pauses", key, self._waiting)
+        while self._waiting >= self._plan.high_water * _PRESSURE_RELEASE:
             if not self._stopper.wait(_PRESSURE_CHECK_S):
                 raise Stopped
-            length = self._patiently(self._intake.lane_length)
+            self._waiting = self._patiently(self._intake.waiting)
 
     def _patiently(self, ask: Callable[[], _T]) -> _T:
         """Ask Redis until it answers; raises Stopped when told to stop meanwhile."""

@@ -72,12 +72,18 @@ class Worker:
 
     async def _work_until_stopped(self) -> int:
         await self._open()
+        connection_lost = False
         while not self._stopping.is_set():
             try:
+                if connection_lost:
+                    await self._recover()
+                    connection_lost = False
                 if await self._work():
                     break
             except self._lanes.unavailable as error:
-                await self._recover(error)
+                connection_lost = True
+                _log.warning("reading: Redis is away (%s), trying again", error)
+                await self._pause(delay_s(REDIS_RECONNECT, 1, random.random()))  # noqa: S311
         return await self._leave()
 
     # --- the loop ----------------------------------------------------------------------------------
@@ -126,10 +132,8 @@ class Worker:
                 _log.warning("Redis is away (%s), trying again", error)
                 await self._pause(delay_s(REDIS_RECONNECT, failures, random.random()))  # noqa: S311
 
-    async def _recover(self, error: BaseException) -> None:
+    async def _recover(self) -> None:
         """After a lost connection: entries of a reply that never arrived are ours by name; give them back."""
-        _log.warning("reading: Redis is away (%s), trying again", error)
-        await self._pause(delay_s(REDIS_RECONNECT, 1, random.random()))  # noqa: S311
         await self._runner.finish()
         await self._settler.flushed()
         await self._open()

@@ -8,9 +8,6 @@ import msgspec
 
 from fastmail_ingest.model.mailbox import Cursor, MailboxState
 
-SPARSE_GROWTH = 4
-WINDOW_SPARSE_MAX = 100_000
-
 
 class Window(msgspec.Struct, frozen=True):
     """The UIDs `first` to `last`, both included."""
@@ -43,10 +40,3 @@ def next_window(last_uid: int, uid_next: int, width: int) -> Window | None:
     if first >= uid_next:
         return None
     return Window(first, min(first + width, uid_next) - 1)
-
-
-def next_width(width: int, found: int, normal: int) -> int:
-    """Widen over stretches without mail, return to `normal` where there is mail again."""
-    if found * SPARSE_GROWTH >= normal:
-        return normal
-    return min(width * SPARSE_GROWTH, WINDOW_SPARSE_MAX)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 
 from fastmail_ingest.config import Account
-from fastmail_ingest.errors import ProtocolError, SourceUnavailable
+from fastmail_ingest.errors import MailboxRefused, ProtocolError, SourceUnavailable
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.source.fetch import read_fetch
@@ -32,7 +32,7 @@ class Connection:
         self._max_mail = max_mail
         self._client = log_in(account, timeout_s)
         self._items = self._items_to_fetch()
-        self.news = False  # the server has mentioned new mail since `forget_news`
+        self.news = False  # the server has mentioned new mail since the last search
 
     def _items_to_fetch(self) -> str:
         items = list(_ITEMS)
@@ -55,7 +55,7 @@ class Connection:
             except IMAPClientAbortError:
                 raise
             except IMAPClientError as error:
-                raise SourceUnavailable(
+                raise MailboxRefused(
                     f"mailbox {mailbox!r} cannot be opened: {error}. {self._remedy()}"
                 ) from error
         self.news = False

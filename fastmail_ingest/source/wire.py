@@ -16,7 +16,7 @@ from imapclient import IMAPClient, SocketTimeout
 from fastmail_ingest.errors import ProtocolError, SourceUnavailable
 
 BLOCK_BYTES = 512 * 1024
-LINE_MAX_BYTES = 1024 * 1024  # a SEARCH answer of a very full mailbox; nothing honest is longer
+LINE_MAX_BYTES = 16 * 1024 * 1024  # a SEARCH answer of a mailbox with two million mails
 
 
 class Wire:

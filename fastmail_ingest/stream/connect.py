@@ -22,18 +22,8 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 READ_SIZE_BYTES = 256 * 1024  # mails are large: fewer, larger reads
 
-# By these Redis says "not now": too few replicas, a failing disk, a cluster or a failover under way.
-_NOT_NOW = (
-    "NOREPLICAS",
-    "MISCONF",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "TRYAGAIN",
-    "LOADING",
-    "READONLY",
-    "OOM",
-    "BUSY ",
-)
+# "Not now" for which redis-py has no class of its own: too few replicas, a disk that fails, a long script.
+_NOT_NOW = ("NOREPLICAS", "MISCONF", "BUSY ")
 
 
 class RedisRefuses(redis.exceptions.ResponseError):
@@ -47,6 +37,9 @@ UNAVAILABLE = (
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.MasterDownError,
     RedisRefuses,
     OSError,
 )

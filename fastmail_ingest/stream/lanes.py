@@ -54,10 +54,19 @@ class Lanes:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    async def read(self, count: int, *, block: bool = True) -> list[Entry]:
+    async def read(self, count: int) -> list[Entry]:
         """Read up to `count` entries of each lane; waits up to block_ms for the first one."""
-        block_for = ("BLOCK", self._block_ms) if block else ()
-        command = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", count, *block_for, "STREAMS")
+        command = (
+            "XREADGROUP",
+            "GROUP",
+            GROUP,
+            self._consumer,
+            "COUNT",
+            count,
+            "BLOCK",
+            self._block_ms,
+            "STREAMS",
+        )
         try:
             async with asyncio.timeout(self._block_ms / 1000 + ANSWER_TIMEOUT_S):
                 reply = await self._reading.execute_command(*command, *self._streams, ">", ">", ">")
@@ -65,7 +74,8 @@ class Lanes:
             if not str(error).startswith("NOGROUP"):
                 raise
             # Somebody emptied the database under us: make the groups anew and go on.
-            await self._make_groups()
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await self._make_groups()
             return []
         return self._entries(reply) if reply else []
 
@@ -82,7 +92,8 @@ class Lanes:
 
     async def interrupt(self, client_id: int) -> None:
         """End a blocked read at once; it returns without entries."""
-        await self._writing.execute_command("CLIENT UNBLOCK", client_id)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await self._writing.execute_command("CLIENT UNBLOCK", client_id)
 
     async def settle(self, settlement: Settlement) -> int:
         """Write down what became of the entries; returns how many were no longer ours. Safe to repeat."""
@@ -107,8 +118,9 @@ class Lanes:
     async def backlog(self) -> int:
         """Entries in all lanes, those in somebody's hand included."""
         total = 0
-        for stream in self._streams:
-            total += int(await self._writing.xlen(stream))
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            for stream in self._streams:
+                total += int(await self._writing.xlen(stream))
         return total
 
     async def _run(self, script: Any, call: Call) -> Any:

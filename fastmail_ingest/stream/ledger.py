@@ -16,13 +16,14 @@ from fastmail_ingest.stream.scripts import Arguments, source
 
 _PUT_BACK_BUDGET = 200
 _PROMOTE_BUDGET = 200
+_PROMOTE_CALLS = 20  # then the other duties of a round are due
 
 
 class Appended(NamedTuple):
-    """How many mails were new, and how long the lane is now."""
+    """How many mails were new, and how many wait now (see `Ledger.waiting`)."""
 
     new: int
-    lane_length: int
+    waiting: int
 
 
 class Counts(NamedTuple):
@@ -76,12 +77,11 @@ class Ledger:
         `by_content` also recognises mails that came under another name before (UIDVALIDITY changed).
         """
         call = self._arguments.append(key, lane, mails, cursor, now=time.time(), by_content=by_content)
-        new, length = self._append(call.keys, call.args)
-        return Appended(new, length)
+        return Appended(*self._append(call.keys, call.args))
 
-    def lane_length(self, lane: Lane = Lane.LIVE) -> int:
-        """Entries in a lane, those in a worker's hand included."""
-        return int(self._redis.xlen(self._keys.lanes[lane]))
+    def waiting(self) -> int:
+        """Mails that are in a lane, in hand, or waiting for a retry: all that memory is needed for."""
+        return int(self._redis.scard(self._keys.queued)) - int(self._redis.xlen(self._keys.dead))
 
     # --- maintenance ---------------------------------------------------------------------------
 
@@ -96,7 +96,10 @@ class Ledger:
 
     def renew_lease(self, node_id: str, lease_s: float) -> None:
         """Say that this supervisor's host lives, for so many seconds."""
-        self._redis.set(self._keys.node(node_id), str(int(time.time())), px=int(lease_s * 1000))
+        key, lease_ms = self._keys.node(node_id), int(lease_s * 1000)
+        # A Redis without memory refuses SET, but not to let a key live on.
+        if not self._redis.pexpire(key, lease_ms):
+            self._redis.set(key, str(int(time.time())), px=lease_ms)
 
     def end_lease(self, node_id: str) -> None:
         """Say that this supervisor is gone: others need not wait for the lease to run out."""
@@ -138,11 +141,16 @@ class Ledger:
             if not more:
                 return moved, buried
 
-    def promote(self) -> tuple[int, float | None]:
-        """Move due retries into `again`; returns how many, and when the next one is due (epoch seconds)."""
-        call = self._arguments.promote(time.time(), _PROMOTE_BUDGET)
-        moved, due = self._promote(call.keys, call.args)
-        return moved, float(due) / 1000 if due else None
+    def promote(self) -> int:
+        """Move due retries into `again`; returns how many, which may not be all if there are thousands."""
+        total = 0
+        for _ in range(_PROMOTE_CALLS):
+            call = self._arguments.promote(time.time(), _PROMOTE_BUDGET)
+            moved: int = self._promote(call.keys, call.args)
+            total += moved
+            if moved < _PROMOTE_BUDGET:
+                break
+        return total
 
     def counts(self) -> Counts:
         """Count what is where."""

@@ -51,8 +51,8 @@ class Arguments:
         now: float,
         by_content: bool,
     ) -> Call:
-        """`append.lua`: returns [appended, length of the lane]."""
-        keys = [self.keys.lanes[lane], self.keys.queued, self.keys.cursor(key)]
+        """`append.lua`: returns [appended, mails that wait]."""
+        keys = [self.keys.lanes[lane], self.keys.queued, self.keys.cursor(key), self.keys.dead]
         for month in months_kept(now, self.keep_days):
             keys += (self.keys.done(month), self.keys.seen(month))
         args: list[_Argument] = [cursor.uid_validity, cursor.last_uid, cursor.match_until, _ms(now)]
@@ -105,7 +105,7 @@ class Arguments:
         return Call(keys, args)
 
     def promote(self, now: float, budget: int) -> Call:
-        """`promote.lua`: returns [moved, due time in ms of the next as text]."""
+        """`promote.lua`: returns how many were moved."""
         return Call([self.keys.again, self.keys.delayed, self.keys.delayed_body], [_ms(now), budget])
 
     def _lanes(self) -> list[str]:

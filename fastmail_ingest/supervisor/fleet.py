@@ -1,6 +1,7 @@
 """The living children: forking them, hearing of their ends, sending them signals."""
 
 import gc
+import logging
 import os
 import resource
 import signal
@@ -9,8 +10,10 @@ from collections.abc import Iterator
 from fastmail_ingest.supervisor.child import become_child, run_and_exit
 from fastmail_ingest.supervisor.process import Process
 from fastmail_ingest.supervisor.role import Child, Role
-from fastmail_ingest.supervisor.slots import Slot, SlotTable
+from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
 from fastmail_ingest.supervisor.wakeups import HANDLED_SIGNALS, Wakeups
+
+_log = logging.getLogger(__name__)
 
 
 class Fleet:
@@ -49,10 +52,16 @@ class Fleet:
         # Until the child has signal handlers of its own, a signal to it would be written to our wakeup
         # socket, which it shares: we would take its SIGTERM for ours, and it would never hear of it.
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
-        pid = os.fork()
-        if pid == 0:
-            self._run_child(role, slot, number)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._run_child(role, slot, number)
+        except OSError as error:
+            _log.error("cannot start %s: %s; trying again", role.name, error)
+            slot.state = State.FREE
+            return False
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED_SIGNALS)
         slot.pid = pid
         pidfd = os.pidfd_open(pid)
         self._wakeups.watch(pidfd)

@@ -20,6 +20,7 @@ class Process:
     started_at: float
     asked_to_stop: bool = False
     killed_for: str = ""
+    killed_by_deadline: bool = False
 
 
 DEATHS_REMEMBERED = 10_000  # the most that [supervisor] short_lives_max can be

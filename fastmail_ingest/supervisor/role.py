@@ -33,6 +33,6 @@ class Role:
     cleared_up: bool = False  # a dead child's slot stays until somebody sets it FREE
     rolls: bool = False  # replaced one by one on HUP
     scales: bool = False  # TTIN and TTOU change how many there are
-    hang_after_s: float = 0.0  # kill a child that holds one piece of work for longer; 0 = never
+    hang_after_s: Callable[[], float] | None = None  # kill a child that holds one piece of work for longer
     probe: Callable[[], bool] | None = None  # for a child that cannot call slot.ready() itself
     start_first: bool = False  # the others wait until it is ready

@@ -150,6 +150,7 @@ class Supervisor:
                 self._fleet.ask_to_stop(process)
             elif now >= self._deadline and not process.killed_for:
                 self.report.killed += 1
+                process.killed_by_deadline = True
                 self._kill(process, "it did not stop in time")
         if now >= self._deadline and any(each.killed_for for each in self._fleet):
             self._deadline = now + LAST_STAGES_GRACE_S
@@ -197,8 +198,8 @@ class Supervisor:
     def _bury(self, process: Process, code: int, now: float) -> None:
         role, state = process.role, self._states[process.role.name]
         was_ready = process.slot.state is State.READY
-        if process.killed_for and process.asked_to_stop:
-            process.slot.release_all()  # killed by our deadline: the work in hand is not to blame
+        if process.killed_by_deadline:
+            process.slot.release_all()  # the work in hand is not to blame
         process.slot.state = State.DEAD if role.cleared_up else State.FREE
         self._table.ring()
         if code == 0 and role.finite and not self._draining_since and not process.asked_to_stop:
@@ -254,9 +255,9 @@ class Supervisor:
 
     def _watch_hangs(self, now: float) -> None:
         for process in self._fleet:
-            limit = process.role.hang_after_s
-            if not limit or process.killed_for:
+            if process.role.hang_after_s is None or process.killed_for:
                 continue
+            limit = process.role.hang_after_s()
             longest = max((now - held.since for held in process.slot.held()), default=0.0)
             if longest > limit:
                 # Its stacks go to the log first; the dump is written by the signal handler, at once.

@@ -26,3 +26,4 @@ class Counter(IntEnum):
     PRIVATE_KIB = 17  # memory of this process that nobody shares
     BATCH_SIZE = 18
     SOURCE_FAILURES = 19
+    COUNTED = 20  # rounds in which maintenance set its gauges

@@ -130,7 +130,7 @@ def test_a_retry_comes_back_with_its_payload_and_its_failures(stream: Stream) ->
     settlement = Settlement()
     settlement.add_failed(Delayed(entry, "id1", time.time() - 1, "ValueError"))
     stream.settle(lanes, settlement)
-    assert stream.ledger.promote() == (1, None)
+    assert stream.ledger.promote() == 1
     (again,) = stream.read(lanes)
     assert (again.lane, again.payload, again.failures, again.attempt) == (Lane.AGAIN, b"payload1", 1, 2)
     assert_invariants(stream.client, workers_live=True)
@@ -212,3 +212,24 @@ def test_every_key_is_under_the_prefix(stream: Stream) -> None:
     stream.settle(lanes, done(*stream.read(lanes)))
     assert all(key.startswith(b"{fmi:0}:") for key in stream.client.scan_iter())
     assert f"{{fmi:0}}:done:{months_kept(time.time(), 0)[0]}".encode() in set(stream.client.scan_iter())
+
+
+def test_entries_that_were_deleted_by_hand_cost_their_neighbours_nothing(stream: Stream) -> None:
+    stream.append(*range(250))
+    lanes = stream.lanes("n:1")
+    entries = stream.read(lanes, 250)
+    stream.append(*range(250, 300))
+    stream.read(lanes, 250)
+    stream.client.xdel(stream.arguments.keys.lanes[Lane.LIVE], *[entry.id for entry in entries])
+    assert stream.ledger.put_back("n:1", 3) == (50, 0)
+    assert len(stream.read(stream.lanes("n:2"), 1000)) == 50
+
+
+def test_a_lease_is_renewed_though_redis_has_no_memory_left(stream: Stream) -> None:
+    stream.ledger.renew_lease("node", 60)
+    stream.client.config_set("maxmemory", "1")
+    try:
+        stream.ledger.renew_lease("node", 600)
+        assert stream.client.pttl(stream.arguments.keys.node("node")) > 60_000
+    finally:
+        stream.client.config_set("maxmemory", "0")

@@ -1,6 +1,8 @@
 """Mails that kill or hang their worker: they are blamed, and their neighbours go on."""
 
+import pytest
 from support.invariants import assert_invariants, dead_letters, done_count
+from support.waiting import wait_until
 
 TIMEOUT = 'target = "handler_under_test:handle"\ntimeout = 1.0'
 
@@ -123,3 +125,32 @@ def test_an_async_handler_that_waits_too_long_costs_no_process(house, simulated,
     assert letter[b"error"] == b"TimeoutError"
     assert "0 restarts" in run.text()
     assert done_count(redis_server.client()) == 49
+
+
+@pytest.mark.parametrize("form", ["def", "async def"])
+def test_a_handler_that_exits_fails_its_own_mail_only(house, simulated, redis_server, form) -> None:
+    simulated.add(40)
+    body = f"""
+
+    import sys
+
+    {form} handle(email):
+        note(email)
+        if email.uid == 7:
+            sys.exit(0)
+    """
+    run = house(body, retry="attempts = 1")
+    assert run.run("--once") == 0, run.text()
+    assert dead_ids(redis_server) == [7]
+    assert done_count(redis_server.client()) == 39
+    assert "restarting" not in run.text()
+
+
+def test_fetching_pauses_while_failed_mails_fill_the_stream(house, simulated, redis_server) -> None:
+    simulated.add(1000)
+    body = "\n\ndef handle(email):\n    note(email)\n    raise OSError('the database is down')\n"
+    run = house(body, producer="high_water = 100\nwindow = 50", retry="first = 3600.0").start()
+    wait_until(lambda: "fetching pauses" in run.text(), "fetching pauses")
+    assert redis_server.client().scard("{fmi:0}:queued") < 300
+    assert run.stop() == 0
+    assert_invariants(redis_server.client())

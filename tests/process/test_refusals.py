@@ -77,3 +77,12 @@ def test_a_mailbox_that_does_not_exist_is_named_with_those_that_do(house, simula
     assert run.run("--once") == 3
     assert "mailbox 'Inbocks' cannot be opened" in run.text()
     assert "INBOX" in run.text()
+
+
+def test_a_missing_mailbox_does_not_keep_the_others_from_being_read(house, simulated) -> None:
+    simulated.add(20)
+    account = 'user = "u"\npassword = "p"\ntls = "off"\nmailboxes = ["Gone", "INBOX"]\nmax_connections = 1'
+    run = house(account=account)
+    assert run.run("--once") == 3
+    assert len(run.handled()) == 20
+    assert simulated.server.server.tally.logins == 1

@@ -1,4 +1,4 @@
-"""The demo's handler: it reads the mail as a real one would, and keeps the last ones for the picture."""
+"""The demo's handler: it reads the mail as a real one would."""
 
 import time
 

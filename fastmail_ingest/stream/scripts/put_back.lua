@@ -1,7 +1,7 @@
 -- Purpose: give a consumer's unfinished entries back to everybody, and remove the consumer when it has
 --          none left. Entries get new ids, so whatever their old owner still writes about them is void.
 -- KEYS:    1 again  2 live  3 backfill  4 dead  [5 lease of the consumer's node]
--- ARGV:    1 group  2 consumer  3 most entries to move in this call  4 now (ms)
+-- ARGV:    1 group  2 consumer  3 most entries to look at in this call  4 now (ms)
 --          5 "1" if the handler may have seen them (the consumer died), "0" if it surely has not
 --          6 deaths after which a blamed entry becomes a dead letter
 --          7.. pairs of (lane 1-3, entry id) that were in hand at the death, and so are blamed
@@ -13,7 +13,7 @@ local group, consumer, budget = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local may_have_run, deaths_max = ARGV[5] == '1', tonumber(ARGV[6])
 local blamed = {}
 for at = 7, #ARGV, 2 do blamed[ARGV[at] .. ' ' .. ARGV[at + 1]] = true end
-local moved, buried = 0, 0
+local moved, buried, seen = 0, 0, 0
 
 -- The identity is the payload's second element; "" if the payload is not ours. Redis' cmsgpack knows no
 -- binary type, so the array cannot be unpacked whole: its elements are, one after the other.
@@ -53,14 +53,16 @@ end
 
 for lane_number = 1, 3 do
   local lane = KEYS[lane_number]
-  local room = budget - moved - buried
+  local room = budget - seen
   if room > 0 and redis.call('EXISTS', lane) == 1 then
     local pending = redis.call('XPENDING', lane, group, '-', '+', room, consumer)
+    seen = seen + #pending
     for _, item in ipairs(pending) do give_back(lane_number, item[1]) end
   end
 end
 
-if moved + buried >= budget then return {moved, buried, 1} end
+-- Not counting what was moved: entries that are gone from the stream fill the budget, too.
+if seen >= budget then return {moved, buried, 1} end
 for lane_number = 1, 3 do
   if redis.call('EXISTS', KEYS[lane_number]) == 1 then
     redis.call('XGROUP', 'DELCONSUMER', KEYS[lane_number], group, consumer)
