@@ -35,4 +35,4 @@ class Role:
     scales: bool = False  # TTIN and TTOU change how many there are
     hang_after_s: Callable[[], float] | None = None  # kill a child that holds one piece of work for longer
     probe: Callable[[], bool] | None = None  # for a child that cannot call slot.ready() itself
-    start_first: bool = False  # the others wait until it is ready
+    start_first: bool = False  # roles of earlier stages wait until it is ready

@@ -93,12 +93,12 @@ class Supervisor:
 
     def _start_missing(self, now: float) -> None:
         stage = self._stopping_stage()
-        first_ones_ready = all(self._is_ready(role) for role in self._roles if role.start_first)
+        awaited = [role.stage for role in self._roles if role.start_first and not self._is_ready(role)]
         for role in self._roles:
             if stage is not None and role.stage <= stage:
                 continue
-            if not role.start_first and not first_ones_ready:
-                continue
+            if any(role.stage < later for later in awaited):
+                continue  # what stops later starts earlier
             for number in self._missing_numbers(role):
                 if now < self._states[role.name].start_at or not self._fleet.start(role, number, now):
                     break

@@ -49,18 +49,21 @@ async def _serve(plan: BenchPlan, mails: Corpus, port: int, child: Child) -> Non
     child.slot.ready()
     delivery = None
     if plan.rate is not None:
-        delivery = asyncio.create_task(_deliver(plan.rate, plan.emails, mailbox, mails, child.table))
+        delivery = asyncio.create_task(_deliver(plan, mailbox, mails, server, child.table))
     await stop.wait()
     if delivery is not None:
         delivery.cancel()
     await server.close()
 
 
-async def _deliver(rate: float, count: int, mailbox: Mailbox, mails: Corpus, table: SlotTable) -> None:
-    while any(slot.state is State.STARTING for slot in table):
+async def _deliver(
+    plan: BenchPlan, mailbox: Mailbox, mails: Corpus, server: ImapServer, table: SlotTable
+) -> None:
+    # The producer is forked last: when it has logged in and nobody is starting, all are at work.
+    while not server.tally.logins or any(slot.state is State.STARTING for slot in table):
         await asyncio.sleep(_LOOK_EVERY_S)
     await asyncio.sleep(_SETTLE_DOWN_S)
-    await deliver(mailbox, mails, rate, count, time.monotonic())
+    await deliver(mailbox, mails, plan.rate or 1.0, plan.emails, time.monotonic())
 
 
 def run_filler(plan: BenchPlan, mails: Corpus, runtime: Runtime, child: Child) -> int:
