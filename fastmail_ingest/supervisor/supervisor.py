@@ -77,7 +77,8 @@ class Supervisor:
         now = time.monotonic()
         starts = [state.start_at - now for state in self._states.values() if state.start_at > now]
         deadline = [self._deadline - now] if self._draining_since else []
-        probing = [PROBE_TICK_S] if any(self._unproved()) else []
+        awaiting = any(role.start_first and not self._is_ready(role) for role in self._roles)
+        probing = [PROBE_TICK_S] if awaiting and not self._draining_since else []
         return max(0.0, min([TICK_S, *starts, *deadline, *probing]))
 
     def _reconcile(self, now: float) -> None:
