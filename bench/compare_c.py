@@ -45,7 +45,7 @@ def run_c(program: Path, server: RedisServer, emails: int, procs: int) -> float:
     output = subprocess.run(
         [program, socket, keys.base, sha, str(COUNT), month, str(procs)], capture_output=True, check=True
     ).stdout
-    if client.scard(keys.queued) or client.scard(keys.done(month)) != emails or ledger.lane_length():
+    if client.scard(keys.queued) or client.scard(keys.done(month)) != emails or ledger.waiting():
         raise SystemExit("the C client left something undone")
     client.flushall()
     return float(json.loads(output)["entries_per_s"])
