@@ -5,8 +5,9 @@ FastmailIngestError
 │   └── HandlerLoadError   the handler cannot be imported                         exit 2
 ├── UnavailableError       Redis, a server binary or a mail server is not there   exit 3
 │   ├── StreamUnavailable  Redis does not answer
-│   └── SourceUnavailable  the mail server does not answer, or hung up
-│       └── MailboxRefused the mail server does not open this mailbox
+│   ├── SourceUnavailable  the mail server does not answer, or hung up
+│   │   └── MailboxRefused the mail server does not open this mailbox
+│   └── CircuitOpen        a circuit breaker lets no call through for now
 ├── LoginRefused           the mail server refused the credentials                exit 3
 ├── ProtocolError          a peer sent what its protocol does not allow           exit 3
 └── UndecodableEntry       a stream entry that is not ours, or of a newer version
@@ -56,6 +57,19 @@ class SourceUnavailable(UnavailableError):
 
 class MailboxRefused(SourceUnavailable):
     """The mail server does not open this mailbox; others of the account are not concerned."""
+
+
+class CircuitOpen(UnavailableError):
+    """The circuit breaker `name` lets no call through; it tries again in `retry_in_s` seconds."""
+
+    def __init__(self, name: str, retry_in_s: float) -> None:
+        # Both as args: an exception on its way out of another process is made anew from those.
+        super().__init__(name, retry_in_s)
+        self.name = name
+        self.retry_in_s = retry_in_s
+
+    def __str__(self) -> str:
+        return f'the circuit breaker "{self.name}" is open; it tries again in {self.retry_in_s:.1f} s'
 
 
 class LoginRefused(FastmailIngestError):

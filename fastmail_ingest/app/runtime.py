@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fastmail_ingest.config import Config
 from fastmail_ingest.handler.load import Handler, load
-from fastmail_ingest.pipeline.batch import RetryRule
 from fastmail_ingest.pipeline.ports import Journal
 from fastmail_ingest.pipeline.runner import CallPlan
 from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.policy.restart import RestartPolicy
+from fastmail_ingest.policy.retry import RetryRule
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.scripts import Arguments
 

@@ -37,12 +37,16 @@ class NewMail(NamedTuple):
 
 
 class Delayed(msgspec.Struct, frozen=True):
-    """A failed entry that is to be tried again at `due_at` (seconds since the epoch)."""
+    """A failed entry that is to be tried again at `due_at` (seconds since the epoch).
+
+    `counts`: whether that was a failure of its own; it was none if something that the handler needs is down.
+    """
 
     entry: Entry
     identity: str
     due_at: float
     error: str
+    counts: bool = True
 
 
 class Dead(msgspec.Struct, frozen=True):

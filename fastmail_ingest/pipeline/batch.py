@@ -21,16 +21,10 @@ from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Dead, Delayed, Entry, Settlement
 from fastmail_ingest.pipeline.ports import Desk
 from fastmail_ingest.policy import retry
-from fastmail_ingest.policy.backoff import Backoff
+
+RetryRule = retry.RetryRule
 
 _log = logging.getLogger(__name__)
-
-
-class RetryRule(msgspec.Struct, frozen=True):
-    """How often and how patiently a failing mail is tried."""
-
-    attempts: int
-    backoff: Backoff
 
 
 class OpenedMail(msgspec.Struct):
@@ -60,7 +54,7 @@ def open_mail(entry: Entry, settlement: Settlement) -> OpenedMail | None:
 def judge(opened: OpenedMail, error: BaseException, rule: RetryRule) -> Delayed | Dead:
     """Decide what becomes of a mail whose handler raised `error`."""
     entry, email, failures = opened.entry, opened.email, opened.entry.failures + 1
-    decision = retry.decide(error, failures, rule.attempts, rule.backoff, random.random())  # noqa: S311
+    decision = retry.decide(error, failures, retry.ErrorRules(rule), random.random())  # noqa: S311
     what = f"{type(error).__name__}: {_words(error)}"
     about = {"correlation_id": email.correlation_id}
     if isinstance(decision, retry.TryAgain):
@@ -68,6 +62,10 @@ def judge(opened: OpenedMail, error: BaseException, rule: RetryRule) -> Delayed 
         after_s = decision.after_s
         _log.warning(text, email.id, what, _place(error), failures, rule.attempts, after_s, extra=about)
         return Delayed(entry, email.id, time.time() + after_s, what)
+    if isinstance(decision, retry.Postpone):
+        text = "mail %s is postponed for %.1f s, without counting a failure: %s%s"
+        _log.warning(text, email.id, decision.after_s, what, _place(error), extra=about)
+        return Delayed(entry, email.id, time.time() + decision.after_s, what, counts=False)
     text = "mail %s is a dead letter now (%s): %s%s"
     _log.error(text, email.id, decision.reason, what, _place(error), extra=about)
     trace = "".join(traceback.format_exception(error, limit=-20))

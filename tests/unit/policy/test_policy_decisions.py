@@ -43,7 +43,8 @@ def test_delays_grow_to_the_cap() -> None:
     ],
 )
 def test_what_becomes_of_a_failed_mail(error: Exception, failures: int, verdict: object) -> None:
-    assert retry.decide(error, failures, 5, Backoff(1.0, 2.0, 60.0, 0.0), 0.5) == verdict
+    rules = retry.ErrorRules(retry.RetryRule(5, Backoff(1.0, 2.0, 60.0, 0.0)))
+    assert retry.decide(error, failures, rules, 0.5) == verdict
 
 
 @given(
