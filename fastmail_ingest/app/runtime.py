@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fastmail_ingest.config import Config
+from fastmail_ingest.config import Config, RetryConfig
 from fastmail_ingest.handler.load import Handler, load
 from fastmail_ingest.pipeline.ports import Journal
 from fastmail_ingest.pipeline.runner import CallPlan
 from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.policy.restart import RestartPolicy
-from fastmail_ingest.policy.retry import RetryRule
+from fastmail_ingest.policy.retry import ErrorRules, RetryRule
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.scripts import Arguments
 
@@ -35,7 +35,7 @@ class Runtime:
     @property
     def call_plan(self) -> CallPlan:
         """How the handler is called."""
-        section, retry = self.config.handler, self.config.retry
+        section = self.config.handler
         return CallPlan(
             function=self.handler.function,
             is_async=self.handler.is_async,
@@ -44,14 +44,26 @@ class Runtime:
             threads=section.threads,
             batch_size=section.batch_size,
             timeout_s=section.timeout,
-            rule=RetryRule(retry.attempts, Backoff(retry.first, retry.multiplier, retry.cap, retry.jitter)),
+            rule=self.error_rules.default,
         )
+
+    @property
+    def error_rules(self) -> ErrorRules:
+        """How a failing mail is tried again, by what its handler raised."""
+        general = self.config.retry
+        special = {each.error: _rule(each.over(general), each.reject) for each in self.config.retry_for}
+        return ErrorRules(_rule(general), special)
 
     @property
     def restart_policy(self) -> RestartPolicy:
         """When a dead child is started again."""
         section = self.config.supervisor
         return RestartPolicy(section.short_life, section.short_lives_max, section.short_lives_window)
+
+
+def _rule(section: RetryConfig, reject: bool = False) -> RetryRule:
+    backoff = Backoff(section.first, section.multiplier, section.cap, section.jitter)
+    return RetryRule(section.attempts, backoff, reject)
 
 
 def search_paths(config_path: Path | None) -> list[Path]:

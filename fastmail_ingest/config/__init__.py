@@ -1,6 +1,7 @@
 """One validated Config: the structs that are the TOML sections, and how they are loaded."""
 
 from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
 from fastmail_ingest.config.load import load
 from fastmail_ingest.config.schema import (
     Config,
@@ -9,7 +10,6 @@ from fastmail_ingest.config.schema import (
     LoggingConfig,
     ProducerConfig,
     RedisConfig,
-    RetryConfig,
     SupervisorConfig,
     WorkerConfig,
 )
@@ -17,6 +17,7 @@ from fastmail_ingest.config.secrecy import mask_url
 
 __all__ = [
     "Account",
+    "BreakerConfig",
     "Config",
     "HandlerConfig",
     "LedgerConfig",
@@ -24,6 +25,7 @@ __all__ = [
     "ProducerConfig",
     "RedisConfig",
     "RetryConfig",
+    "RetryFor",
     "SupervisorConfig",
     "WorkerConfig",
     "load",

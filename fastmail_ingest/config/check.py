@@ -5,11 +5,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastmail_ingest.config.account import Account
-from fastmail_ingest.config.draft import Draft
+from fastmail_ingest.config.draft import NOT_REPEATED, Draft
 from fastmail_ingest.config.explain import complaint, literal
-from fastmail_ingest.config.layout import ACCOUNTS
+from fastmail_ingest.config.failure import RetryConfig, RetryFor
+from fastmail_ingest.config.layout import ACCOUNTS, RETRY_FOR, label
 from fastmail_ingest.config.schema import Config, RedisConfig
 
+# What a handler raises to say what is to be done: no rule changes that.
+_WITHOUT_RULES = ("Reject", "CircuitOpen")
 _ACCOUNT_EXAMPLE = """write one into {file}:
   [[accounts]]
   name = "work"
@@ -24,32 +27,51 @@ def check(config: Config, draft: Draft, *, require_accounts: bool) -> None:
         file = draft.origin if draft.from_file else "supervisor.toml"
         place = f"{draft.origin}: [[accounts]]"
         raise complaint(place, "expected at least one, got none", _ACCOUNT_EXAMPLE.format(file=file))
-    _check_names_differ(config.accounts, draft)
+    names = [account.name for account in config.accounts]
+    _check_labels_differ(ACCOUNTS, names, draft, 'rename the newer one, e.g. name = "{}2"')
     for index, account in enumerate(config.accounts):
         _check_account(account, draft, index)
     _check_redis(config.redis, draft)
     producer, retry = config.producer, config.retry
     _check_order(draft, "producer", ("poll_min", producer.poll_min), ("poll_max", producer.poll_max))
     _check_order(draft, "retry", ("first", retry.first), ("cap", retry.cap))
+    errors = [rule.error for rule in config.retry_for]
+    _check_labels_differ(RETRY_FOR, errors, draft, "keep one of the two blocks")
+    for index, rule in enumerate(config.retry_for):
+        _check_rule(rule, config.retry, draft, index)
 
 
-def _check_order(draft: Draft, section: str, low: tuple[str, float], high: tuple[str, float]) -> None:
+def _check_rule(rule: RetryFor, general: RetryConfig, draft: Draft, index: int) -> None:
+    """Refuse a rule that could not do what it says."""
+    if rule.error.rpartition(".")[2] in _WITHOUT_RULES:
+        problem = f"expected an exception that rules are for, got {literal(rule.error)}"
+        remedy = "remove the block: Reject never is tried again, and CircuitOpen waits for its breaker"
+        raise complaint(draft.place(RETRY_FOR, "error", index), problem, remedy)
+    if not rule.reject:
+        said = rule.over(general)
+        _check_order(draft, RETRY_FOR, ("first", said.first), ("cap", said.cap), index)
+
+
+def _check_order(
+    draft: Draft, section: str, low: tuple[str, float], high: tuple[str, float], index: int = NOT_REPEATED
+) -> None:
     if high[1] >= low[1]:
         return
+    written = draft.tables.get(section, {}) if index == NOT_REPEATED else draft.listed(section)[index]
     # Blame what was written: the other one may be a default that stands nowhere.
-    blamed = high[0] if high[0] in draft.tables.get(section, {}) else low[0]
+    blamed = high[0] if high[0] in written else low[0]
     problem = f"expected {high[0]} >= {low[0]}, got {high[0]} = {high[1]:g} and {low[0]} = {low[1]:g}"
     remedy = f"raise {high[0]} to {low[1]:g} or more, or lower {low[0]}"
-    raise complaint(draft.place(section, blamed), problem, remedy)
+    raise complaint(draft.place(section, blamed, index), problem, remedy)
 
 
-def _check_names_differ(accounts: list[Account], draft: Draft) -> None:
-    names = [account.name for account in accounts]
-    for index in _repeated(names):
-        first = names.index(names[index]) + 1
-        place = draft.place(ACCOUNTS, "name", index)
-        problem = f"expected a name of its own, got that of number {first}"
-        raise complaint(place, problem, f'rename the newer one, e.g. name = "{names[index][:30]}2"')
+def _check_labels_differ(section: str, labels: list[str], draft: Draft, remedy: str) -> None:
+    """Refuse two tables of a list with one label; `remedy` may quote it."""
+    for index in _repeated(labels):
+        first = labels.index(labels[index]) + 1
+        place = draft.place(section, label(section), index)
+        problem = f"expected one of its own, got that of number {first}"
+        raise complaint(place, problem, remedy.format(labels[index][:30]))
 
 
 def _check_account(account: Account, draft: Draft, index: int) -> None:

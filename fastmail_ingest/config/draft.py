@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from fastmail_ingest.config.layout import ACCOUNTS, header
+from fastmail_ingest.config.layout import ACCOUNTS, header, label
 
 NOT_REPEATED = -1  # the index of a section that exists once
 
@@ -34,8 +34,12 @@ class Draft(Struct):
 
     @property
     def accounts(self) -> list[dict[str, Any]]:
-        """The account tables; the list is made when there is none."""
-        found: list[dict[str, Any]] = self.tables.setdefault(ACCOUNTS, [])
+        """The account tables."""
+        return self.listed(ACCOUNTS)
+
+    def listed(self, section: str) -> list[dict[str, Any]]:
+        """The tables of a section that is a list; the list is made when there is none."""
+        found: list[dict[str, Any]] = self.tables.setdefault(section, [])
         return found
 
     def place(self, section: str, key: str = "", index: int = NOT_REPEATED) -> Place:
@@ -50,6 +54,7 @@ class Draft(Struct):
     def _heading(self, section: str, index: int) -> str:
         if index == NOT_REPEATED:
             return header(section)
-        name = self.accounts[index].get("name")
-        named = f' (name "{name}")' if isinstance(name, str) and name.isprintable() else ""
+        key = label(section)
+        name = self.listed(section)[index].get(key)
+        named = f' ({key} "{name}")' if isinstance(name, str) and name.isprintable() else ""
         return f"{header(section)} number {index + 1}{named}"

@@ -5,7 +5,7 @@ from typing import Any, get_args, get_origin
 
 from fastmail_ingest.config.draft import NOT_REPEATED, Draft, Place
 from fastmail_ingest.config.explain import bare, complaint, nearest
-from fastmail_ingest.config.layout import ACCOUNTS, header, keys, sections, unwrap
+from fastmail_ingest.config.layout import ACCOUNTS, header, keys, lists, sections, unwrap
 from fastmail_ingest.errors import ConfigError
 
 PREFIX = "FASTMAIL_INGEST__"
@@ -75,9 +75,13 @@ def _number(text: str, kind: type[int] | type[float]) -> int | float | str:
 def _set_plain(draft: Draft, variable: str, text: str) -> None:
     section_token, _, key_token = variable.removeprefix(PREFIX).partition(_GAP)
     section, key = section_token.lower(), key_token.lower()
+    if section in lists():
+        problem = f"{header(section)} cannot be set in the environment"
+        raise complaint(variable, problem, "unset the variable, and write the block into the file")
     if section_token != section.upper() or section not in sections():
-        near = nearest(section, list(sections()))
-        known = ", ".join(name.upper() for name in sections())
+        settable = [name for name in sections() if name == ACCOUNTS or name not in lists()]
+        near = nearest(section, settable)
+        known = ", ".join(name.upper() for name in settable)
         raise _unknown(variable, f"section {bare(section_token)}", near.upper(), f"known sections: {known}")
     if key_token != key.upper() or key not in keys(section):
         raise _unknown_key(variable, section, key_token)

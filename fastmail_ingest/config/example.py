@@ -8,7 +8,16 @@ from typing import get_args
 from msgspec.structs import FieldInfo
 
 from fastmail_ingest.config.explain import limits, literal
-from fastmail_ingest.config.layout import ACCOUNTS, default_of, header, keys, sample_of, sections, unwrap
+from fastmail_ingest.config.layout import (
+    ACCOUNTS,
+    default_of,
+    header,
+    keys,
+    lists,
+    sample_of,
+    sections,
+    unwrap,
+)
 
 EXAMPLE_FILE = "supervisor.toml.example"
 _WIDTH = 100
@@ -34,17 +43,29 @@ def render() -> str:
 
 
 def _section(name: str) -> str:
-    about = _comment(inspect.cleandoc(sections()[name].__doc__ or ""))
+    about = _comment(" ".join(inspect.cleandoc(sections()[name].__doc__ or "").split()))
     lines = [_key(name, entry) for entry in keys(name).values()]
-    return "\n\n".join([f"{about}\n{header(name)}", *lines])
+    # A list may be empty, and one block of it says something: only an account must be there.
+    shown = name not in lists() or any(section == name for section, _ in _UNCOMMENTED)
+    return "\n\n".join([f"{about}\n{'' if shown else '# '}{header(name)}", *lines])
 
 
 def _key(section: str, entry: FieldInfo) -> str:
     description = (unwrap(entry.type)[1].description or "").rstrip(".")
     about = _comment(f"{description}{_limits(entry)}.")
     shown = (section, entry.name) in _UNCOMMENTED
-    value = literal(sample_of(entry) if shown else default_of(entry))
-    return f"{about}\n{'' if shown else '# '}{entry.name} = {value}"
+    has_default = not entry.required and default_of(entry) is not None
+    value = default_of(entry) if has_default and not shown else sample_of(entry)
+    return f"{about}\n{_assignment(entry.name, value, '' if shown else '# ')}"
+
+
+def _assignment(key: str, value: object, mark: str) -> str:
+    """The line that sets a key, `mark` in front; several lines for a long list."""
+    line = f"{mark}{key} = {literal(value)}"
+    if len(line) <= _WIDTH or not isinstance(value, list):
+        return line
+    items = textwrap.wrap(f"{literal(value)[1:-1]},", _WIDTH - len(f"{mark}    "))
+    return "\n".join([f"{mark}{key} = [", *(f"{mark}    {items_line}" for items_line in items), f"{mark}]"])
 
 
 def _limits(entry: FieldInfo) -> str:

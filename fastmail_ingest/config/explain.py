@@ -1,6 +1,6 @@
 """Words for what is wrong: place, problem and remedy, in one to four lines, without secrets."""
 
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -47,9 +47,8 @@ def rewrite(place: Place, entry: FieldInfo) -> str:
     if entry.required:
         return advice
     default = default_of(entry)
-    return f"{advice}, or remove the line" + (
-        "" if default == "" else f" for the default ({literal(default)})"
-    )
+    told = "" if default in ("", None) else f" for the default ({literal(default)})"
+    return f"{advice}, or remove the line{told}"
 
 
 def unknown_section(origin: str, name: str, value: object) -> ConfigError:
@@ -94,7 +93,8 @@ def expectation(hint: Any) -> str:
     if get_origin(bare_type) is Literal:
         return _either([literal(choice) for choice in get_args(bare_type)])
     if get_origin(bare_type) in (Union, UnionType):
-        return _either([expectation(choice) for choice in get_args(bare_type)])
+        # No file can hold None: it is what stands for a key that is not written.
+        return _either([expectation(choice) for choice in get_args(bare_type) if choice is not NoneType])
     if bare_type is bool:
         return "true or false"
     kind = "a non-empty string" if meta.min_length else _KINDS[bare_type]

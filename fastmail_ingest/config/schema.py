@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from fastmail_ingest.config.account import Account
-from fastmail_ingest.config.section import ONE_LINE, Section, expects
+from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
+from fastmail_ingest.config.section import DAY_S, ONE_LINE, Section, expects
 
 KIB = 1024
 MIB = 1024 * KIB
-DAY_S = 86400.0
+TIB = 1024 * 1024 * MIB
 
 # \Z and not $: the latter would let a trailing line break pass.
 _PREFIX = r"^[A-Za-z0-9._-]{1,32}\Z"
@@ -94,6 +95,18 @@ class ProducerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     high_water: Annotated[
         int, Meta(description="Entries in the stream above which fetching pauses.", ge=1, le=1_000_000_000)
     ] = 20000
+    high_water_bytes: Annotated[
+        int, Meta(description="Bytes of mail in the stream above which fetching pauses.", ge=1, le=TIB)
+    ] = 384 * MIB
+    redis_memory: Annotated[
+        float,
+        Meta(
+            description="Fetching pauses while Redis uses more than this share of its maxmemory, or of its "
+            "machine's memory if it has no maxmemory.",
+            ge=0.1,
+            le=1,
+        ),
+    ] = 0.8
     timeout: Annotated[
         float, Meta(description="Deadline on each answer of a mail server, s.", ge=1, le=3600)
     ] = 60.0
@@ -113,6 +126,18 @@ class WorkerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     target_ms: Annotated[
         int, Meta(description="What a worker holds is about so much work, ms.", ge=1, le=60000)
     ] = 100
+    max_mails: Annotated[
+        int,
+        Meta(
+            description="A worker is replaced after so many mails, give or take a tenth; 0 = never.",
+            ge=0,
+            le=1_000_000_000,
+        ),
+    ] = 0
+    max_rss: Annotated[
+        int,
+        Meta(description="A worker is replaced when its memory is above, bytes; 0 = never.", ge=0, le=TIB),
+    ] = 0
 
 
 class HandlerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,30 +166,6 @@ class HandlerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch_size: Annotated[
         int, Meta(description="Most mails in one call of a batch handler.", ge=1, le=1000)
     ] = 100
-
-
-class RetryConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What happens to a mail whose handler failed."""
-
-    attempts: Annotated[
-        int, Meta(description="Calls of the handler before a mail becomes a dead letter.", ge=1, le=100)
-    ] = 5
-    first: Annotated[float, Meta(description="Wait after the first failure, s.", ge=0, le=30 * DAY_S)] = 1.0
-    multiplier: Annotated[
-        float, Meta(description="Each wait is so many times the one before.", ge=1, le=1000)
-    ] = 2.0
-    cap: Annotated[float, Meta(description="Longest wait, s.", ge=0, le=30 * DAY_S)] = 3600.0
-    jitter: Annotated[
-        float, Meta(description="Part of a wait that is random, so that retries spread.", ge=0, le=1)
-    ] = 0.2
-    max_deaths: Annotated[
-        int,
-        Meta(
-            description="A mail that was in hand at so many deaths of a worker becomes a dead letter.",
-            ge=1,
-            le=100,
-        ),
-    ] = 3
 
 
 class LedgerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -204,6 +205,15 @@ class SupervisorConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields
             le=3600,
         ),
     ] = 10.0
+    stall_timeout: Annotated[
+        float,
+        Meta(
+            description="While mails wait and nothing is settled for so long, the stuck processes are "
+            "replaced, s.",
+            ge=1,
+            le=DAY_S,
+        ),
+    ] = 60.0
 
 
 class LoggingConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -226,6 +236,8 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     worker: WorkerConfig = WorkerConfig()
     handler: HandlerConfig = HandlerConfig()
     retry: RetryConfig = RetryConfig()
+    retry_for: list[RetryFor] = field(default_factory=list)
+    breaker: BreakerConfig = BreakerConfig()
     ledger: LedgerConfig = LedgerConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     logging: LoggingConfig = LoggingConfig()

@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from fastmail_ingest.config.secrecy import presentable
 
+DAY_S = 86400.0
+
 # A line break in a password would end the command that carries it.
 ONE_LINE = r"^[^\x00-\x1f\x7f]*\Z"
 

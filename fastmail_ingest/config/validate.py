@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from fastmail_ingest.config.account import Account
 from fastmail_ingest.config.draft import NOT_REPEATED, Draft
 from fastmail_ingest.config.explain import (
     bare,
@@ -16,7 +15,7 @@ from fastmail_ingest.config.explain import (
     unknown_section,
     wrong_value,
 )
-from fastmail_ingest.config.layout import ACCOUNTS, header, keys, sections
+from fastmail_ingest.config.layout import header, keys, label, lists, sections
 from fastmail_ingest.config.schema import Config
 from fastmail_ingest.errors import ConfigError
 
@@ -26,8 +25,8 @@ def check_names(draft: Draft) -> None:
     for section, content in draft.tables.items():
         if section not in sections():
             raise unknown_section(draft.origin, section, content)
-        if section == ACCOUNTS:
-            _check_account_list(draft, content)
+        if section in lists():
+            _check_list(draft, section, content)
         elif not isinstance(content, dict):
             raise _not_a_table(draft, section, content)
         else:
@@ -36,15 +35,14 @@ def check_names(draft: Draft) -> None:
 
 def build(draft: Draft) -> Config:
     """Convert a draft whose names were checked; raise ConfigError for the first wrong value."""
-    plain = {
-        section: struct(**_values(draft, section, draft.tables.get(section, {}), NOT_REPEATED))
-        for section, struct in sections().items()
-        if section != ACCOUNTS
-    }
-    accounts = [
-        Account(**_values(draft, ACCOUNTS, table, index)) for index, table in enumerate(draft.accounts)
-    ]
-    return msgspec.structs.replace(Config(), accounts=accounts, **plain)
+    values: dict[str, Any] = {}
+    for section, struct in sections().items():
+        if section in lists():
+            tables = enumerate(draft.listed(section))
+            values[section] = [struct(**_values(draft, section, table, index)) for index, table in tables]
+        else:
+            values[section] = struct(**_values(draft, section, draft.tables.get(section, {}), NOT_REPEATED))
+    return Config(**values)
 
 
 def _values(draft: Draft, section: str, table: dict[str, Any], index: int) -> dict[str, Any]:
@@ -72,32 +70,40 @@ def _check_keys(draft: Draft, section: str, table: dict[str, Any], index: int) -
             raise unknown_key(draft.place(section, key, index), section)
 
 
-def _check_account_list(draft: Draft, content: Any) -> None:
+def _check_list(draft: Draft, section: str, content: Any) -> None:
     if isinstance(content, dict):
-        raise _single_brackets(draft, content)
+        raise _single_brackets(draft, section, content)
+    heading, needed = header(section), _needed(section)
     if not isinstance(content, list):
         got = describe("", content) if isinstance(content, bool | int | float) else "another value"
-        remedy = "write the line [[accounts]], and name, host and user below it"
-        raise complaint(f"{draft.origin}: [[accounts]]", f"expected tables, got {got}", remedy)
+        remedy = f"write the line {heading}, and {needed} below it"
+        raise complaint(f"{draft.origin}: {heading}", f"expected tables, got {got}", remedy)
     for index, table in enumerate(content):
         if not isinstance(table, dict):
-            remedy = "write a [[accounts]] line for each account, and name, host and user below it"
-            place = f"{draft.origin}: [[accounts]] number {index + 1}"
+            remedy = f"write a {heading} line for each, and {needed} below it"
+            place = f"{draft.origin}: {heading} number {index + 1}"
             raise complaint(place, "expected a table, got another value", remedy)
-        _check_keys(draft, ACCOUNTS, table, index)
+        _check_keys(draft, section, table, index)
 
 
-def _single_brackets(draft: Draft, content: dict[str, Any]) -> ConfigError:
+def _needed(section: str) -> str:
+    """The keys that each table of a list must have, in words."""
+    *others, last = [key for key, entry in keys(section).items() if entry.required]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _single_brackets(draft: Draft, section: str, content: dict[str, Any]) -> ConfigError:
     """`[accounts]` or `[accounts.work]`: the commonest mistake with a list of tables."""
     name = next(iter(content), "")
     if isinstance(content.get(name), dict):
-        written, remedy = (
-            f"[accounts.{bare(name)}]",
-            f"write [[accounts]], and below it name = {literal(name)}",
-        )
+        written = f"[{section}.{bare(name)}]"
+        remedy = f"write {header(section)}, and below it {label(section)} = {literal(name)}"
     else:
-        written, remedy = "[accounts]", "write [[accounts]] with double brackets, for there can be several"
-    return complaint(f"{draft.origin}: [[accounts]]", f"expected [[accounts]], got {written}", remedy)
+        written = f"[{section}]"
+        remedy = f"write {header(section)} with double brackets, for there can be several"
+    return complaint(
+        f"{draft.origin}: {header(section)}", f"expected {header(section)}, got {written}", remedy
+    )
 
 
 def _not_a_table(draft: Draft, section: str, content: Any) -> ConfigError:

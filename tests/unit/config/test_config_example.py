@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastmail_ingest.config import Config, RedisConfig, load
 from fastmail_ingest.config.example import EXAMPLE_FILE, render
-from fastmail_ingest.config.layout import keys, sections, unwrap
+from fastmail_ingest.config.layout import keys, lists, sections, unwrap
 
 WriteConfig = Callable[[str], Path]
 ROOT = Path(__file__).parents[3]
@@ -24,12 +24,19 @@ def test_example_loads(write: WriteConfig, secret: str) -> None:
 
 
 def test_commented_defaults_are_right(write: WriteConfig) -> None:
-    uncommented = re.sub(r"^# ([a-z_]+ = )", r"\1", render(), flags=re.MULTILINE)
+    uncommented = re.sub(r"^# (\[\[|[a-z_]+ = |    \"|\]$)", r"\1", render(), flags=re.MULTILINE)
     config = load(write(uncommented), {})
-    plain = {name: getattr(config, name) for name in sections() if name not in ("accounts", "redis")}
+    plain = {name: getattr(config, name) for name in sections() if name not in lists() | {"redis"}}
     assert plain == {name: getattr(Config(), name) for name in plain}
     assert config.redis.url == RedisConfig().url
     assert config.accounts[0].mailboxes == ["INBOX"]
+    (rule,) = config.retry_for
+    assert (rule.error, rule.reject) == ("requests.exceptions.ConnectionError", False)
+
+
+def test_a_list_that_may_be_empty_is_commented_out(write: WriteConfig) -> None:
+    assert "\n# [[retry_for]]\n" in render()
+    assert load(write(render()), {}).retry_for == []
 
 
 def test_every_key_is_described_and_shown() -> None:
