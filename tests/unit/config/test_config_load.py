@@ -30,8 +30,15 @@ def test_the_documented_defaults() -> None:
     assert (config.worker.procs, config.worker.batch_max, config.worker.batch_bytes) == ("auto", 512, 8 << 20)
     assert (config.handler.target, config.handler.threads) == ("log", 0)
     assert (config.retry.attempts, config.retry.cap, config.retry.max_deaths) == (5, 3600.0, 3)
+    assert config.retry_for == []
+    breaker = config.breaker
+    assert (breaker.failures, breaker.recovery, breaker.successes) == (10, 10.0, 2)
+    assert {"OSError", "OperationalError", "ConnectTimeout", "CircuitOpen"} < set(breaker.errors)
+    assert (config.producer.high_water_bytes, config.producer.redis_memory) == (384 << 20, 0.8)
+    assert (config.worker.max_mails, config.worker.max_rss) == (0, 0)
     assert config.ledger.keep_days == 90
     assert (config.supervisor.drain_timeout, config.supervisor.lease) == (30.0, 10.0)
+    assert config.supervisor.stall_timeout == 60.0
     assert (config.logging.level, config.logging.format) == ("info", "auto")
 
 
@@ -79,6 +86,10 @@ def test_home_directory_in_a_path(
         ("LOGGING__LEVEL", "debug", "debug"),
         ("HANDLER__TARGET", "shop.mails:handle", "shop.mails:handle"),
         ("REDIS__URL", "redis://r:6379/1", "redis://r:6379/1"),
+        ("WORKER__MAX_RSS", "536870912", 536870912),
+        ("SUPERVISOR__STALL_TIMEOUT", "90", 90.0),
+        ("BREAKER__ERRORS", "OSError, shop.Down", ["OSError", "shop.Down"]),
+        ("BREAKER__ERRORS", "", []),
     ],
 )
 def test_environment_goes_over_the_file(
@@ -89,6 +100,35 @@ def test_environment_goes_over_the_file(
     section, key = variable.lower().split("__")
     value = getattr(getattr(config, section), key)
     assert (value, type(value)) == (expected, type(expected))
+
+
+def test_rules_for_kinds_of_errors(write: WriteConfig, account: str) -> None:
+    text = """
+[retry]
+attempts = 7
+[[retry_for]]
+error = "requests.exceptions.ConnectionError"
+attempts = 50
+cap = 60
+[[retry_for]]
+error = "UnicodeDecodeError"
+reject = true
+"""
+    config = load(write(account + text), {})
+    patient, never = config.retry_for
+    assert (patient.error, patient.attempts, patient.first) == (
+        "requests.exceptions.ConnectionError",
+        50,
+        None,
+    )
+    assert (never.attempts, never.reject) == (None, True)
+    assert patient.over(config.retry) == msgspec.structs.replace(config.retry, attempts=50, cap=60.0)
+    assert never.over(config.retry) == config.retry
+
+
+def test_a_rule_that_rejects_needs_no_sensible_waits(write: WriteConfig, account: str) -> None:
+    text = '[[retry_for]]\nerror = "KeyError"\nfirst = 9000\nreject = true'
+    assert load(write(account + text), {}).retry_for[0].reject
 
 
 def test_environment_of_an_account(write: WriteConfig, account: str) -> None:

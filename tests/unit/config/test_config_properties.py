@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastmail_ingest.config import load
 from fastmail_ingest.config.explain import literal
-from fastmail_ingest.config.layout import keys, sections
+from fastmail_ingest.config.layout import keys, lists, sections
 from fastmail_ingest.errors import ConfigError
 
 SECRET = "hunter2-never-shown"
@@ -31,7 +31,7 @@ documents = st.dictionaries(names, tables | st.lists(tables, max_size=3) | value
 plausible = st.fixed_dictionaries(
     {},
     optional={
-        section: st.lists(table, max_size=2) if section == "accounts" else table
+        section: st.lists(table, max_size=2) if section in lists() else table
         for section in SECTION_NAMES
         for table in [st.dictionaries(st.sampled_from(sorted(keys(section))), scalars)]
     },

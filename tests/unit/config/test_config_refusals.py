@@ -13,6 +13,7 @@ WriteConfig = Callable[[str], Path]
 SECRET = "hunter2-never-shown"
 NEW = '[[accounts]]\nname = "work"\nhost = "h"\nuser = "u"\n'
 OK = NEW + 'password_file = "work.password"\n'
+RULE = '[[retry_for]]\nerror = "KeyError"\n'
 LINES_MAX = 4
 LINES_OF_THE_ACCOUNT_EXAMPLE = 5
 
@@ -107,6 +108,62 @@ WRONG_FILES = {
     "secret device": (NEW + 'password_file = "/dev/null"', "password_file", ["something else"]),
     "poll order": (OK + "[producer]\npoll_max = 0.5", "[producer] poll_max", ["poll_max >= poll_min"]),
     "poll order 2": (OK + "[producer]\npoll_min = 99", "[producer] poll_min", ["raise poll_max to 99"]),
+    "memory share": (OK + "[producer]\nredis_memory = 80", "redis_memory", ["between 0.1 and 1", "got 80"]),
+    "no high water": (OK + "[producer]\nhigh_water_bytes = 0", "high_water_bytes", ["402653184"]),
+    "max mails": (OK + "[worker]\nmax_mails = -1", "[worker] max_mails", ["between 0 and", "got -1"]),
+    "memory text": (OK + '[worker]\nmax_rss = "512M"', "[worker] max_rss", ["an integer", '"512M"']),
+    "stall": (OK + "[supervisor]\nstall_timeout = 0", "[supervisor] stall_timeout", ["between 1 and 86400"]),
+    "breaker failures": (OK + "[breaker]\nfailures = 0", "[breaker] failures", ["between 1 and 10000"]),
+    "breaker recovery": (OK + "[breaker]\nrecovery = 0.01", "[breaker] recovery", ["between 0.05 and"]),
+    "breaker errors": (
+        OK + '[breaker]\nerrors = ["OSError", "time out"]',
+        "[breaker] errors",
+        ["a list of class names", 'a list with "time out"', '["ConnectionError", "TimeoutError"]'],
+    ),
+    "rule without error": (OK + "[[retry_for]]\nattempts = 2", "[[retry_for]] number 1 error", ["missing"]),
+    "rule class": (
+        OK + '[[retry_for]]\nerror = "not a class"',
+        '[[retry_for]] number 1 (error "not a class") error',
+        ['"package.module.Error"', "requests.exceptions.ConnectionError"],
+    ),
+    "rule value": (
+        OK + RULE + "attempts = 0",
+        '[[retry_for]] number 1 (error "KeyError") attempts',
+        ["expected an integer between 1 and 100", "write attempts = 20, or remove the line"],
+    ),
+    "rule key": (
+        OK + RULE + "max_deaths = 1",
+        "max_deaths",
+        ["move it below [retry]", "known keys of [[retry_for"],
+    ),
+    "rule near key": (OK + RULE + "attempt = 1", "attempt", ["did you mean attempts"]),
+    "same rule": (
+        OK + RULE + RULE,
+        '[[retry_for]] number 2 (error "KeyError") error',
+        ["that of number 1", "keep one"],
+    ),
+    "rule cap": (OK + RULE + "first = 9000", '(error "KeyError") first', ["cap >= first", "3600"]),
+    "rule first": (OK + RULE + "cap = 0.5", '(error "KeyError") cap', ["raise cap to 1 or more"]),
+    "rule for a breaker": (
+        OK + '[[retry_for]]\nerror = "fastmail_ingest.errors.CircuitOpen"',
+        "[[retry_for]] number 1",
+        ["remove the block", "waits for its breaker"],
+    ),
+    "rule in single brackets": (
+        OK + RULE.replace("[[retry_for]]", "[retry_for]"),
+        "[[retry_for]]",
+        ["got [retry_for]", "double brackets"],
+    ),
+    "rule as table": (
+        OK + "[retry_for.KeyError]\nattempts = 2",
+        "[[retry_for]]",
+        ["got [retry_for.KeyError]", 'write [[retry_for]], and below it error = "KeyError"'],
+    ),
+    "rules as list of text": (
+        'retry_for = ["KeyError"]\n' + OK,
+        "[[retry_for]] number 1",
+        ["and error below it"],
+    ),
     "cap": (OK + "[retry]\nfirst = 9000", "[retry] first", ["cap >= first"]),
     "URL scheme": (OK + f'[redis]\nurl = "http://:{SECRET}@r"', "[redis] url", ["rediss://", "http://***@r"]),
     "URL port": (OK + f'[redis]\nurl = "redis://:{SECRET}@r:x"', "[redis] url", ["port"]),
@@ -174,6 +231,17 @@ WRONG_VARIABLES = {
     ),
     "rename": ({"ACCOUNTS__WORK__NAME": "home"}, "WORK__NAME", ["written WORK"]),
     "two secrets": ({"ACCOUNTS__WORK__PASSWORD": SECRET}, '(name "work")', ["got two"]),
+    "rule": (
+        {"RETRY_FOR__KEYERROR__ATTEMPTS": "1"},
+        "[[retry_for]] cannot be set in the environment",
+        ["unset the variable", "into the file"],
+    ),
+    "rule alone": ({"RETRY_FOR": "1"}, "[[retry_for]] cannot be set in the environment", ["unset"]),
+    "breaker error": (
+        {"BREAKER__ERRORS": "OSError,a b"},
+        "[breaker] errors",
+        ['"a b"', "ERRORS=ConnectionError,"],
+    ),
     "order": ({"PRODUCER__POLL_MAX": "0.1"}, "[producer] poll_max", ["poll_max >= poll_min"]),
 }
 
