@@ -6,6 +6,7 @@ Put `Mail`s into a `Mailbox`, mailboxes into an `Account`, accounts into a `Stor
 
 from fastmail_ingest.simulator.corpus import Corpus, mixed
 from fastmail_ingest.simulator.delivery import DUE_HEADER, NUMBER_HEADER, bench_stamp, deliver, preload
+from fastmail_ingest.simulator.faults import Fault, Faults
 from fastmail_ingest.simulator.mailbox import Account, Fixed, Mail, Mailbox, Store, mail_of
 from fastmail_ingest.simulator.samples import demo_account, samples
 from fastmail_ingest.simulator.server import ImapServer
@@ -18,6 +19,8 @@ __all__ = [
     "NUMBER_HEADER",
     "Account",
     "Corpus",
+    "Fault",
+    "Faults",
     "Fixed",
     "ImapServer",
     "Mail",

@@ -55,9 +55,14 @@ async def idle(session: Session, _args: list[Token]) -> bytes:
     session.report()
     session.idling = True
     try:
-        line = await session.wire.read_line(MAX_LINE_BYTES)
+        return await until_done(session)
     finally:
         session.idling = False
+
+
+async def until_done(session: Session) -> bytes:
+    """Wait for the DONE that ends an IDLE."""
+    line = await session.wire.read_line(MAX_LINE_BYTES)
     if line.strip().upper() != b"DONE":
         raise ProtocolError("DONE is expected")
     return b"OK IDLE completed"

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from fastmail_ingest.errors import ProtocolError
-from fastmail_ingest.simulator import authentication, basics, fetch, folders, messages, search
+from fastmail_ingest.simulator import authentication, basics, fetch, folders, messages, mischief, search
 from fastmail_ingest.simulator.parser import (
     MAX_LITERAL_BEFORE_LOGIN_BYTES,
     MAX_LITERAL_BYTES,
@@ -91,6 +91,8 @@ async def _obey(session: Session, command: Command) -> None:
 
 async def _answer(session: Session, entry: Entry, command: Command) -> bytes:
     try:
+        if session.faults is not None:
+            return await mischief.answer(session, command, entry.handler)
         return await entry.handler(session, command.args)
     except (ProtocolError, OSError):
         raise

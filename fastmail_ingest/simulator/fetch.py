@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 
@@ -65,6 +65,14 @@ class Plan(msgspec.Struct):
         return sent + 64
 
 
+class Request(msgspec.Struct):
+    """One FETCH command: what is wanted, and of which mails, by their places in the session's view."""
+
+    mailbox: Mailbox
+    plan: Plan
+    places: Iterator[int]
+
+
 async def fetch(session: Session, args: list[Token]) -> bytes:
     """FETCH sequence-set items."""
     return await _fetch(session, args, by_uid=False)
@@ -76,16 +84,23 @@ async def uid_fetch(session: Session, args: list[Token]) -> bytes:
 
 
 async def _fetch(session: Session, args: list[Token], *, by_uid: bool) -> bytes:
+    request = request_of(session, args, by_uid=by_uid)
+    while await _send_block(
+        session, request.mailbox, request.plan, list(islice(request.places, BLOCK_MAILS))
+    ):
+        pass
+    return b"OK FETCH completed"
+
+
+def request_of(session: Session, args: list[Token], *, by_uid: bool) -> Request:
+    """Read the arguments of a FETCH; raises ProtocolError for what is not served."""
     mailbox = selected(session)
     numbers = session.view if by_uid else range(1, len(session.view) + 1)
     uid_set = UidSet.parse(text_at(args, 0))
     if len(args) != 2:
         raise ProtocolError("FETCH wants a set and items")
     plan = compile_plan(words_of(args[1]), session, mailbox, by_uid=by_uid)
-    indices = uid_set.indices(numbers)
-    while await _send_block(session, mailbox, plan, list(islice(indices, BLOCK_MAILS))):
-        pass
-    return b"OK FETCH completed"
+    return Request(mailbox, plan, uid_set.indices(numbers))
 
 
 async def _send_block(session: Session, mailbox: Mailbox, plan: Plan, block: list[int]) -> bool:

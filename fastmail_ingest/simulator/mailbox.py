@@ -42,6 +42,7 @@ class Mail(msgspec.Struct, gc=False, kw_only=True):
     gm_msgid: int = 0
     gm_thrid: int = 0
     labels: tuple[str, ...] = ()
+    asked: bool = False  # a FETCH has named it; noted only by a server with faults
 
     def render(self) -> Content:
         """Head and body; a lazily rendered mail is rendered at each call."""

@@ -5,6 +5,7 @@ import contextlib
 import ssl
 
 from fastmail_ingest.simulator.dispatch import converse
+from fastmail_ingest.simulator.faults import Faults
 from fastmail_ingest.simulator.mailbox import Store
 from fastmail_ingest.simulator.session import Session, Tally
 from fastmail_ingest.simulator.wire import Wire
@@ -16,6 +17,7 @@ class ImapServer:
     """Serves `store` over IMAP on the running event loop.
 
     With an `ssl_context` clients may use STARTTLS; with `implicit_tls` they speak TLS from the first byte.
+    `faults` decides what goes wrong on purpose.
     """
 
     def __init__(
@@ -26,6 +28,7 @@ class ImapServer:
         ssl_context: ssl.SSLContext | None = None,
         *,
         implicit_tls: bool = False,
+        faults: Faults | None = None,
     ) -> None:
         self.store = store
         self.host = host
@@ -34,6 +37,7 @@ class ImapServer:
         self._wanted_port = port
         self._ssl_context = ssl_context
         self._implicit_tls = implicit_tls
+        self._faults = faults
         self._listening: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -70,6 +74,7 @@ class ImapServer:
 
     def _welcome(self, wire: Wire) -> None:
         session = Session(wire, self.store, self.tally, self._ssl_context)
+        session.faults = self._faults
         self.tally.connections += 1
         self.sessions.append(session)
         task = asyncio.get_running_loop().create_task(self._serve(session))

@@ -5,6 +5,7 @@ from bisect import bisect_left
 
 import msgspec
 
+from fastmail_ingest.simulator.faults import Faults
 from fastmail_ingest.simulator.mailbox import Account, Mailbox, Store
 from fastmail_ingest.simulator.wire import Wire
 
@@ -46,6 +47,8 @@ class Session:
         self.idling = False
         self.wants_tls = False
         self.ended = False
+        self.faults: Faults | None = None
+        self.silent = False  # keep the news back at the next report
         self.flags_set = 0
         self._appended: list[int] = []
         self._expunged: list[int] = []
@@ -115,6 +118,9 @@ class Session:
 
     def report(self) -> None:
         """Tell the client all that changed since the last report."""
+        if self.silent:
+            self.silent = False
+            return
         if not (self._appended or self._expunged or self._flagged):
             return
         lines = [self._remove(uid) for uid in self._expunged]

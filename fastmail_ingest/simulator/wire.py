@@ -1,7 +1,9 @@
 """One client connection: lines and literals in, bytes out. `Wire.send` is where every response leaves."""
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -127,6 +129,20 @@ class Wire(asyncio.Protocol):
         """Hang up at once, whatever is still to be sent."""
         if self._transport is not None:
             self._transport.abort()
+
+    def reset(self) -> None:
+        """Hang up at once, and let the peer see a reset instead of an end."""
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            # To linger for 0 s means to send RST (POSIX setsockopt, SO_LINGER).
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+
+    async def ignore(self) -> None:
+        """Throw away all that comes; ends only by ConnectionResetError, when the peer is gone."""
+        while True:
+            self._input.clear()
+            await self._more()
 
     @property
     def encrypted(self) -> bool:
