@@ -10,6 +10,11 @@ from fastmail_ingest.testing.records import Records
 from fastmail_ingest.testing.supervised import Ended
 
 _AFTER_EFFECT_S = 1.0
+# What keeps anybody from taking over a dead worker's mails; all else must not.
+_HINDERING = (
+    Action.KILL_SUPERVISOR, Action.KILL_MAINTENANCE, Action.KILL_REDIS, Action.STOP_REDIS, Action.STOP_WORKER,
+    Action.FILL_MEMORY, Action.READ_ONLY, Action.NO_REPLICAS,
+)  # fmt: skip
 
 
 class Deed(msgspec.Struct):
@@ -20,9 +25,16 @@ class Deed(msgspec.Struct):
     until: float
     pid: int = 0
 
-    def touches(self, since: float, until: float) -> bool:
-        """Whether its effects may be felt in this time."""
-        return self.at <= until and since <= self.until + _AFTER_EFFECT_S
+    def in_words(self, started: float) -> str:
+        """One line, with times since `started`."""
+        lasted = f", for {self.until - self.at:.3f} s" if self.until > self.at else ""
+        whom = f" (pid {self.pid})" if self.pid else ""
+        return f"{self.at - started:9.3f} s  {self.action}{whom}{lasted}"
+
+    def hinders(self, since: float, until: float) -> bool:
+        """Whether a recovery in this time may be late because of it."""
+        touches = self.at <= until and since <= self.until + _AFTER_EFFECT_S
+        return touches and self.action in _HINDERING
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,3 +50,5 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     queued: Collection[str]
     breaches: Sequence[str]  # of the ledger, as seen from outside
     troubles: Sequence[str]  # what went wrong with the run itself
+    started: float = 0.0  # time.monotonic()
+    log_tail: Sequence[str] = ()

@@ -21,6 +21,7 @@ class Deaths:
     def __init__(self, evidence: Evidence) -> None:
         self._worker_kills = [d for d in evidence.deeds if d.action is Action.KILL_WORKER]
         self._supervisor_kills = [d for d in evidence.deeds if d.action is Action.KILL_SUPERVISOR]
+        self._log_deaths = evidence.log_deaths
         self._hung = [ended for ended in evidence.log_deaths if ended.killed]
         self._lives = evidence.records.lives.values()
         self._at = {id(life): self._find(life) for life in self._lives}
@@ -39,20 +40,25 @@ class Deaths:
         times = [] if kill is None else [kill.at]
         times += [kill.at for kill in self._supervisor_kills if kill.pid == life.parent]
         times += [ended.at for ended in self._hung if ended.pid == life.pid]
-        after_birth = [at for at in times if at >= life.born]
-        if after_birth:
-            return min(after_birth)
+        times = [at for at in times if at >= life.born]
         # A call without an end: nothing but death keeps the recorder from writing one down.
-        return max(life.open_calls.values()) if life.open_calls else None
+        if life.open_calls and (not times or self._died_by_itself(life)):
+            times.append(max(life.open_calls.values()))
+        return min(times, default=None)
+
+    def _died_by_itself(self, life: Life) -> bool:
+        return any(e.pid == life.pid and e.at >= life.born and not e.killed for e in self._log_deaths)
 
     def by_handler(self) -> int:
         """How many died in the middle of a call although nobody killed them."""
-        killed = {deed.pid for deed in self._worker_kills} | {ended.pid for ended in self._hung}
-        gone = {deed.pid for deed in self._supervisor_kills}
+        hung = {ended.pid for ended in self._hung}
         return sum(
             1
             for life in self._lives
-            if life.open_calls and life.pid not in killed and life.parent not in gone
+            if life.open_calls
+            and self.kill_of(life) is None
+            and life.pid not in hung
+            and self._died_by_itself(life)
         )
 
 
@@ -93,8 +99,7 @@ class Judge:
         kill = self._deaths.kill_of(before.life)
         if kill is None:
             return
-        others = [d for d in self._evidence.deeds if d.action is not Action.KILL_WORKER]
-        troubled = any(deed.touches(kill.at, call.begun_at) for deed in others)
+        troubled = any(deed.hinders(kill.at, call.begun_at) for deed in self._evidence.deeds)
         (self.disturbed if troubled else self.calm).append(call.begun_at - kill.at)
 
     # --- other breaches ----------------------------------------------------------------------------
@@ -161,4 +166,6 @@ def judge(evidence: Evidence, seed: int, seconds: float) -> Report:
         recovery=Recovery.of(found.calm),
         recovery_disturbed=Recovery.of(found.disturbed),
         breaches=found.breaches,
+        timeline=[deed.in_words(evidence.started) for deed in evidence.deeds],
+        log_tail=list(evidence.log_tail),
     )

@@ -40,7 +40,7 @@ KILLS = (
 
 
 class Mishap(StrEnum):
-    """What the handler is made to do with a chosen mail; `..._ONCE` at its first attempt only."""
+    """What the handler is made to do with a chosen mail; `..._ONCE` when it is first given it."""
 
     RAISE_ONCE = "raises once"
     RAISE_ALWAYS = "raises always"

@@ -5,6 +5,7 @@ variable names. The wrapper has the form of what it wraps: sync or async, one ma
 """
 
 import asyncio
+import hashlib
 import os
 import signal
 import time
@@ -20,7 +21,7 @@ from fastmail_ingest.handler.load import Handler, load
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.handler import batch_handler
 from fastmail_ingest.testing.effects import Effects
-from fastmail_ingest.testing.plan import Mishap
+from fastmail_ingest.testing.plan import ENDS_DEAD, Mishap
 from fastmail_ingest.testing.records import BEGUN, FINISHED, RAISED, Diary
 
 VARIABLE = "FASTMAIL_INGEST_TESTING"
@@ -35,6 +36,7 @@ class Orders(msgspec.Struct, frozen=True):
     search_path: str
     records: str
     effects: str
+    marks: str  # a directory that remembers what has happened once
     mishaps: dict[str, Mishap]
 
 
@@ -49,6 +51,8 @@ class _Witness:
         self._diary = Diary(Path(orders.records))
         self._effects = Effects(Path(orders.effects))
         self._mishaps = orders.mishaps
+        self._marks = Path(orders.marks)
+        self._marks.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def calling(self, emails: Sequence[Email]) -> Iterator[list[Any]]:
@@ -76,14 +80,23 @@ class _Witness:
             mishap = self._mishaps.get(email.id)
             if mishap is None:
                 continue
-            first = email.attempt == 1
-            if mishap is Mishap.DIE_ALWAYS or (mishap is Mishap.DIE_ONCE and first):
+            if mishap not in ENDS_DEAD and not self._first_time(email.id):
+                continue
+            if mishap in (Mishap.DIE_ALWAYS, Mishap.DIE_ONCE):
                 os.kill(os.getpid(), signal.SIGKILL)
-            if mishap is Mishap.RAISE_ALWAYS or (mishap is Mishap.RAISE_ONCE and first):
+            if mishap in (Mishap.RAISE_ALWAYS, Mishap.RAISE_ONCE):
                 raise PlannedFailure(str(mishap))
-            if mishap is Mishap.HANG_ONCE and first:
-                seconds = _FOR_EVER_S
+            seconds = _FOR_EVER_S
         return seconds
+
+    def _first_time(self, identity: str) -> bool:
+        """Whether no process has asked this about the mail before."""
+        mark = self._marks / hashlib.sha256(identity.encode()).hexdigest()
+        try:
+            mark.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
 
 def wrap(handler: Handler, orders: Orders) -> Callable[..., Any]:

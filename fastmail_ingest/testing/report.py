@@ -63,6 +63,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     recovery: Recovery  # worker deaths while nothing else was wrong
     recovery_disturbed: Recovery  # worker deaths while Redis or the supervisor was away, too
     breaches: list[str]  # anything else that must not be
+    timeline: list[str]  # each action with its time
+    log_tail: list[str]  # of the supervisor's log
+    files: str = ""  # where configuration, records, data and log are kept; empty if they were removed
 
     @property
     def ok(self) -> bool:
@@ -76,7 +79,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return self.emails / self.seconds if self.seconds else 0.0
 
     def __str__(self) -> str:
-        return "\n".join(f"{name:<28} {value}" for name, value in self.rows())
+        lines = [f"{name:<28} {value}" for name, value in self.rows()]
+        if not self.ok:
+            lines += [
+                f"files kept in {self.files}",
+                "actions:",
+                *self.timeline,
+                "end of the log:",
+                *self.log_tail,
+            ]
+        return "\n".join(lines)
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Name and value of everything, in reading order."""

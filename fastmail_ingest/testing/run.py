@@ -51,7 +51,8 @@ def run_chaos(
         report = Run(target, chaos, source, base).play(watch)
     if directory is None and report.ok:
         shutil.rmtree(base, ignore_errors=True)
-    return report
+        return report
+    return msgspec.structs.replace(report, files=str(base))
 
 
 class Run:
@@ -83,7 +84,7 @@ class Run:
             self._supervised.start()
             conductor.play()
             seconds = time.monotonic() - started
-            return judge(self._evidence(stage, conductor.troubles), self._chaos.seed, seconds)
+            return judge(self._evidence(stage, conductor.troubles, started), self._chaos.seed, seconds)
         finally:
             self._supervised.kill()
             self._server.kill()
@@ -94,16 +95,15 @@ class Run:
             str(Path.cwd()),
             str(self._records_at),
             str(self._base / "effects.db"),
+            str(self._base / "marks"),
             draw_mishaps(self._chaos, self._identities),
         )
         (self._base / "orders.json").write_bytes(msgspec.json.encode(orders))
 
-    def _evidence(self, stage: Stage, troubles: list[str]) -> Evidence:
+    def _evidence(self, stage: Stage, troubles: list[str], started: float) -> Evidence:
         ahead = time.time() - time.monotonic()
         deaths = [msgspec.structs.replace(each, at=each.at - ahead) for each in stage.supervised.deaths()]
         breaches = list(stage.ledger.breaches({i.decode() for i in stage.records.finished}))
-        if troubles:
-            troubles.append(f"see {self._base}; the log ends:\n{stage.supervised.tail(_LOG_TAIL)}")
         return Evidence(
             expected=self._identities,
             vanished=set(stage.mail.vanished()),
@@ -115,4 +115,6 @@ class Run:
             queued=stage.ledger.queued(),
             breaches=breaches,
             troubles=troubles,
+            started=started,
+            log_tail=stage.supervised.tail(_LOG_TAIL),
         )

@@ -145,9 +145,9 @@ class Supervised:
                     found.append(Ended(int(match[1]), at, killed, line["message"]))
         return found
 
-    def tail(self, lines: int) -> str:
+    def tail(self, lines: int) -> list[str]:
         """The end of the log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return self.log.read_text(errors="replace").splitlines()[-lines:]
 
 
 def _plays(child: psutil.Process, role: str) -> bool:
