@@ -2,17 +2,18 @@
 
 import select
 import signal
+import time
 from collections.abc import Iterator
 
 from fastmail_ingest.app.node import surely_gone
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.app.worker_role import consumer_name, node_of
 from fastmail_ingest.errors import EXIT_OK
+from fastmail_ingest.model.census import Census
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.pipeline.maintenance import DeadWorker, Maintenance
+from fastmail_ingest.pipeline.maintenance import DeadWorker, Entries, Maintenance
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.stream.ledger import Ledger
-from fastmail_ingest.stream.scripts import Blamed
 from fastmail_ingest.supervisor.role import Child
 from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
 from fastmail_ingest.telemetry import logs
@@ -32,13 +33,15 @@ def run_maintenance(runtime: Runtime, child: Child, worker_role: int) -> int:
         runtime.config.supervisor.lease,
         runtime.config.retry.max_deaths,
     )
-    maintenance.run(lambda seconds: _wait(stopper, child.table, seconds), child.slot.ready)
+    maintenance.run(lambda seconds: _wait(stopper, child, seconds), child.slot.ready)
     ledger.close()
     return EXIT_OK
 
 
-def _wait(stopper: Stopper, table: SlotTable, seconds: float) -> bool:
+def _wait(stopper: Stopper, child: Child, seconds: float) -> bool:
     """Wait until a death, the word to stop (False), or the time is up."""
+    child.slot.put(Counter.ALIVE_NS, time.monotonic_ns())
+    table = child.table
     poller = select.poll()
     poller.register(stopper.fd, select.POLLIN)
     poller.register(table.bell, select.POLLIN)
@@ -65,9 +68,17 @@ class Workers:
                 yield DeadWorker(
                     consumer_name(self.node_id, slot.generation),
                     slot.get(Counter.CLIENT_ID),
-                    [Blamed(Lane(held.kind), held.token) for held in slot.held()],
+                    [(Lane(held.kind), held.token) for held in slot.held()],
+                    "hung" if slot.hung else "killed_worker",
                     lambda slot=slot: setattr(slot, "state", State.FREE),  # type: ignore[misc]
                 )
+
+    def in_hand(self) -> Iterator[tuple[str, Entries]]:
+        """What each living worker's handler is busy with."""
+        for slot in self._slots():
+            if slot.state is State.READY and (held := slot.held()):
+                consumer = consumer_name(self.node_id, slot.generation)
+                yield consumer, [(Lane(each.kind), each.token) for each in held]
 
     def living_consumers(self) -> set[str]:
         """The names of all whose slot is taken: the living, and the dead that get their own burial."""
@@ -88,12 +99,20 @@ class SlotGauges:
     def __init__(self, slot: Slot) -> None:
         self._slot = slot
 
-    def counted(self, lanes: int, delayed: int, dead: int) -> None:
-        """What is where in the stream."""
+    def counted(self, census: Census, unread: bool) -> None:
+        """What is where in the stream, and whether some of it was given to no worker yet."""
         self._slot.add(Counter.COUNTED)
-        self._slot.put(Counter.BACKLOG, lanes)
-        self._slot.put(Counter.WAITING_RETRY, delayed)
-        self._slot.put(Counter.DEAD_LETTERS, dead)
+        self._slot.put(Counter.BACKLOG, census.lanes)
+        self._slot.put(Counter.WAITING_RETRY, census.delayed)
+        self._slot.put(Counter.DEAD_LETTERS, census.dead)
+        if not unread:
+            self._slot.put(Counter.UNREAD_SINCE_NS, 0)
+        elif not self._slot.get(Counter.UNREAD_SINCE_NS):
+            self._slot.put(Counter.UNREAD_SINCE_NS, time.monotonic_ns())
+
+    def redis(self, state: int) -> None:
+        """The state of the breaker around Redis."""
+        self._slot.put(Counter.REDIS_BREAKER, state)
 
     def promoted(self, count: int) -> None:
         """Retries whose time had come."""

@@ -5,15 +5,20 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fastmail_ingest.app.runtime import Runtime
+from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.config import Account
-from fastmail_ingest.errors import EXIT_OK
+from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK
 from fastmail_ingest.model.mailbox import MailboxKey
-from fastmail_ingest.pipeline.producer import Watcher, WatchPlan
+from fastmail_ingest.pipeline.outage import Outage
+from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan, account_breaker
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.pipeline.transfer import Tally, Transfer, TransferPlan
+from fastmail_ingest.policy.breaker import State
 from fastmail_ingest.policy.polling import PollPace
+from fastmail_ingest.policy.pressure import Marks
 from fastmail_ingest.source.mailbox import Connection
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.supervisor.role import Child
@@ -23,6 +28,7 @@ from fastmail_ingest.telemetry.counters import Counter
 
 # A thread may be waiting for a mail server that does not answer; all it does may be done again.
 STOP_WAIT_S = 1.0
+_LOOK_EVERY_S = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -42,55 +48,87 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stopper.stop())
     ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
     ours = connections(runtime.config.accounts)[child.number :: processes]
-    threads = [
-        threading.Thread(
-            target=_watch,
-            args=(_watcher(runtime, child.slot, stopper, ledger, account, mailboxes), account),
-            name=f"{account.name}/{mailboxes[0]}",
-            daemon=True,
-        )
+    shared = _Shared(child.slot, ledger, stopper, _tally(child.slot), Outage())
+    breakers = {account.name: account_breaker(account.name) for account, _ in ours}
+    watching = {
+        _name(account, mailboxes): _watcher(runtime, shared, account, mailboxes, breakers[account.name])
         for account, mailboxes in ours
+    }
+    threads = [
+        threading.Thread(target=_watch, args=(watcher, name), name=name, daemon=True)
+        for name, watcher in watching.items()
     ]
     for thread in threads:
         thread.start()
     child.slot.ready()
-    _wait_for(threads, stopper)
+    while any(thread.is_alive() for thread in threads) and stopper.wait(_LOOK_EVERY_S):
+        _show(child.slot, shared.outage, list(breakers.values()))
+        if stuck := _stuck([thread for thread in threads if thread.is_alive()], watching):
+            # Only a new process gets rid of a thread that does not answer.
+            child.slot.message = stuck
+            return EXIT_FAILURE
+    _join(threads)
     return EXIT_OK
 
 
-def _watch(watcher: Watcher, account: Account) -> None:
+def _name(account: Account, mailboxes: list[str]) -> str:
+    return f"{account.name}/{mailboxes[0]}"
+
+
+def _show(slot: Slot, outage: Outage, breakers: list[CircuitBreaker]) -> None:
+    slot.put(Counter.ALIVE_NS, time.monotonic_ns())
+    slot.put(Counter.REDIS_BREAKER, outage.state)
+    slot.put(Counter.ACCOUNTS_OPEN, sum(breaker.state is not State.CLOSED for breaker in breakers))
+
+
+def _stuck(threads: list[threading.Thread], watching: dict[str, Watcher]) -> str:
+    now = time.monotonic()
+    for thread in threads:
+        if overdue_s := watching[thread.name].overdue_s(now):
+            return f"{thread.name} is stuck: its next sign of life is overdue for {overdue_s:.0f} s"
+    return ""
+
+
+def _watch(watcher: Watcher, name: str) -> None:
     try:
         watcher.run()
     except Exception:
         # A defect of ours in one account must not stop the others in silence: end the process, loudly.
-        _log.exception("account %s: unexpected error", account.name)
+        _log.exception("%s: unexpected error", name)
         signal.raise_signal(signal.SIGABRT)
 
 
-def _wait_for(threads: list[threading.Thread], stopper: Stopper) -> None:
-    while any(thread.is_alive() for thread in threads) and stopper.wait(0.1):
-        pass
+def _join(threads: list[threading.Thread]) -> None:
     deadline = time.monotonic() + STOP_WAIT_S
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What the watchers of one process have in common."""
+
+    slot: Slot
+    ledger: Ledger
+    stopper: Stopper
+    tally: Tally
+    outage: Outage
+
+
 def _watcher(
-    runtime: Runtime, slot: Slot, stopper: Stopper, ledger: Ledger, account: Account, mailboxes: list[str]
+    runtime: Runtime, shared: _Shared, account: Account, mailboxes: list[str], breaker: CircuitBreaker
 ) -> Watcher:
     section = runtime.config.producer
-    tally = _tally(slot)
-    plan = TransferPlan(section.append_max, section.append_bytes, section.high_water)
-    watch_plan = WatchPlan(
-        PollPace(section.poll_min, section.poll_max), section.window, section.idle, runtime.once
-    )
+    marks = Marks(section.high_water, section.high_water_bytes, section.redis_memory)
+    plan = TransferPlan(section.append_max, section.append_bytes, marks)
+    pace = PollPace(section.poll_min, section.poll_max)
     return Watcher(
         [MailboxKey(account.name, mailbox) for mailbox in mailboxes],
-        lambda: Connection(account, section.timeout, section.max_mail),
-        Transfer(ledger, plan, stopper, tally),
-        watch_plan,
-        stopper,
-        tally,
+        Reach(lambda: Connection(account, section.timeout, section.max_mail), breaker),
+        Transfer(shared.ledger, plan, shared.stopper, shared.tally, shared.outage),
+        WatchPlan(pace, section.window, section.idle, runtime.once, section.timeout),
+        shared.stopper,
+        shared.tally,
     )
 
 

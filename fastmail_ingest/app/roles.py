@@ -18,14 +18,19 @@ STAGE_PRODUCER, STAGE_WORKER, STAGE_MAINTENANCE, STAGE_SURROUNDINGS, STAGE_SERVE
 _HANG_GRACE_S = 5.0
 
 
-def main_roles(current: Callable[[], Runtime], procs: int) -> list[Role]:
-    """Workers, producers and maintenance; `current` gives the runtime that a new child shall have."""
+def main_roles(
+    current: Callable[[], Runtime], procs: int, progress: Callable[[], int] | None = None
+) -> list[Role]:
+    """Workers, producers and maintenance; `current` gives the runtime that a new child shall have.
+
+    `progress` is how many mails the workers have finished so far.
+    """
     runtime = current()
     policy = runtime.restart_policy
     worker = Role(
         "worker", STAGE_WORKER, lambda child: run_worker(current(), child), policy,
         count=procs, finite=runtime.once, cleared_up=True, rolls=True, scales=True,
-        hang_after_s=lambda: _hang_after_s(current()),
+        progress=progress, hang_after_s=lambda: _hang_after_s(current()),
     )  # fmt: skip
     producers = min(runtime.config.producer.processes, max(1, len(connections(runtime.config.accounts))))
     producer = Role(

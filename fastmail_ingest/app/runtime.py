@@ -44,7 +44,6 @@ class Runtime:
             threads=section.threads,
             batch_size=section.batch_size,
             timeout_s=section.timeout,
-            rule=self.error_rules.default,
         )
 
     @property
@@ -57,8 +56,11 @@ class Runtime:
     @property
     def restart_policy(self) -> RestartPolicy:
         """When a dead child is started again."""
-        section = self.config.supervisor
-        return RestartPolicy(section.short_life, section.short_lives_max, section.short_lives_window)
+        section, breaker = self.config.supervisor, self.config.breaker
+        return RestartPolicy(
+            section.short_life, section.short_lives_max, section.short_lives_window,
+            deadly_max=breaker.failures, recovery_s=breaker.recovery,
+        )  # fmt: skip
 
 
 def _rule(section: RetryConfig, reject: bool = False) -> RetryRule:

@@ -10,6 +10,7 @@ import msgspec
 from fastmail_ingest.app.node import node_id
 from fastmail_ingest.app.roles import main_roles, server_role, slot_table
 from fastmail_ingest.app.runtime import Runtime, reloaded, search_paths
+from fastmail_ingest.app.watchdog import find_stuck
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import (
     EXIT_DRAIN_CUT_SHORT,
@@ -40,6 +41,7 @@ class Household:
         self.server = None if config.redis.url else OwnServer(find_binary(), Path(config.redis.data_dir))
         url = self.server.url if self.server else config.redis.url
         self.runtime = Runtime(config, handler, url, node_id(os.getpid()), once)
+        self.table: SlotTable | None = None
         self.procs = usable_cpus() if config.worker.procs == "auto" else config.worker.procs
 
     def check_redis(self) -> None:
@@ -55,10 +57,14 @@ class Household:
 
     def roles(self) -> list[Role]:
         """The roles of the main job, with our own Redis if there is one."""
-        roles = main_roles(lambda: self.runtime, self.procs)
+        roles = main_roles(lambda: self.runtime, self.procs, self.progress)
         if self.server is not None:
             roles.append(server_role(self.server, self.runtime))
         return roles
+
+    def progress(self) -> int:
+        """How many mails the workers have finished so far."""
+        return self.table.total(Counter.DONE) if self.table is not None else 0
 
     def reload(self, load: Callable[[], Config]) -> bool:
         """Take over a changed configuration; one that is wrong changes nothing, and False is returned."""
@@ -84,7 +90,7 @@ def supervise(config: Config, config_path: Path | None, *, once: bool, load: Cal
     household = Household(config, config_path, once=once)
     household.check_redis()
     roles = household.roles()
-    table = slot_table(roles, household.runtime)
+    table = household.table = slot_table(roles, household.runtime)
     _log.info(
         "%d workers, %d mailboxes of %d accounts, handler %s, Redis %s",
         household.procs,
@@ -99,6 +105,7 @@ def supervise(config: Config, config_path: Path | None, *, once: bool, load: Cal
         config.supervisor.drain_timeout,
         on_reload=lambda: household.reload(load),
         on_status=lambda: log_status(table, roles),
+        find_stuck=lambda now: find_stuck(table, config.supervisor.stall_timeout, now),
     )
     report = supervisor.run()
     log_report(report, table)

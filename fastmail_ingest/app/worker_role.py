@@ -1,26 +1,36 @@
 """A worker process: the pipeline's loop with the real lanes, the slot as desk, the counters as journal."""
 
 import asyncio
+import random
 import signal
 import time
 from collections.abc import Sequence
 
+import psutil
 import uvloop
 
 from fastmail_ingest.app.runtime import Runtime
+from fastmail_ingest.breaker import CircuitBreaker
+from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.model.entry import Entry, Settlement
+from fastmail_ingest.pipeline.custody import Custody, Relief
+from fastmail_ingest.pipeline.guard import Guard
+from fastmail_ingest.pipeline.judge import Judge
 from fastmail_ingest.pipeline.ports import Journal
-from fastmail_ingest.pipeline.runner import make_runner
+from fastmail_ingest.pipeline.runner import Around, make_runner
 from fastmail_ingest.pipeline.settler import Settler
 from fastmail_ingest.pipeline.worker import Worker, WorkerHooks
 from fastmail_ingest.policy.batch import BatchAim
 from fastmail_ingest.stream.lanes import BLOCK_MS, Lanes
-from fastmail_ingest.supervisor.role import Child
+from fastmail_ingest.stream.ledger import Ledger
+from fastmail_ingest.supervisor.role import EXIT_WORN_OUT, Child
 from fastmail_ingest.supervisor.slots import Slot
 from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
 
 ONCE_BLOCK_MS = 50  # with --once somebody waits for the end
+_BEAT_S = 1.0
+_RSS_EVERY_S = 1.0
 
 
 def consumer_name(node: str, generation: int) -> str:
@@ -36,30 +46,82 @@ def node_of(consumer: str) -> str:
 def run_worker(runtime: Runtime, child: Child) -> int:
     """The whole life of a worker process; returns its exit code."""
     logs.set_component(f"worker-{child.number}")
-    uvloop.run(_work(runtime, child))
-    return 0
+    return uvloop.run(_work(runtime, child))
 
 
-async def _work(runtime: Runtime, child: Child) -> None:
+async def _work(runtime: Runtime, child: Child) -> int:
     slot, section = child.slot, runtime.config.worker
+    consumer = consumer_name(runtime.node, slot.generation)
     lanes = Lanes(
         runtime.redis_url,
         runtime.config.redis.password,
         runtime.arguments,
-        consumer_name(runtime.node, slot.generation),
+        consumer,
         ONCE_BLOCK_MS if runtime.once else BLOCK_MS,
     )
     journal = _journal(runtime, slot)
-    settler = Settler(lanes, journal)
-    runner = make_runner(runtime.call_plan, SlotDesk(slot), settler)
+    around = _around(runtime, slot, lanes, journal, consumer)
+    runner = make_runner(runtime.call_plan, around)
     aim = BatchAim(section.target_ms / 1000, section.batch_bytes, section.batch_max)
-    worker = Worker(lanes, runner, settler, journal, aim, _hooks(runtime, child))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    wear = Wear(slot, section.max_mails, section.max_rss)
+    worker = Worker(lanes, runner, around, journal, aim, _hooks(runtime, child, wear))
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    beating = loop.create_task(_beat(slot))
     given_back = await worker.run()
+    beating.cancel()
     slot.add(Counter.PUT_BACK, given_back)
+    return EXIT_WORN_OUT if wear.out else EXIT_OK
 
 
-def _hooks(runtime: Runtime, child: Child) -> WorkerHooks:
+async def _beat(slot: Slot) -> None:
+    """Show that the loop runs."""
+    while True:
+        slot.put(Counter.ALIVE_NS, time.monotonic_ns())
+        await asyncio.sleep(_BEAT_S)
+
+
+def _around(runtime: Runtime, slot: Slot, lanes: Lanes, journal: Journal, consumer: str) -> Around:
+    breaker = runtime.config.breaker
+    circuit = CircuitBreaker(
+        "handler", failures=breaker.failures, recovery_s=breaker.recovery, successes=breaker.successes
+    )
+    ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
+    return Around(
+        SlotDesk(slot),
+        Settler(lanes, journal),
+        Judge(runtime.error_rules, Guard(circuit, breaker.errors)),
+        Custody(lanes.owned),
+        Relief(lambda keep: ledger.release(consumer, slot.get(Counter.CLIENT_ID), keep), ledger.unavailable),
+    )
+
+
+class Wear:
+    """Tells when a worker should make room: after so many mails, or above so much memory; 0 is never."""
+
+    def __init__(self, slot: Slot, max_mails: int, max_rss: int) -> None:
+        # Workers that began together must not end together.
+        self._max_mails = int(max_mails * random.uniform(0.9, 1.1))  # noqa: S311
+        self._max_rss = max_rss
+        self._slot = slot
+        self._process = psutil.Process()
+        self._look_at = 0.0
+        self.out = ""
+
+    def reason(self) -> str:
+        """Why it should, empty if it need not."""
+        taken, now = self._slot.get(Counter.TAKEN), time.monotonic()
+        if self._max_mails and taken >= self._max_mails:
+            self.out = f"{taken} mails handled"
+        elif self._max_rss and now >= self._look_at:
+            self._look_at = now + _RSS_EVERY_S
+            rss = self._process.memory_info().rss
+            if rss > self._max_rss:
+                self.out = f"{rss / 1e6:.0f} MB of memory used"
+        return self.out
+
+
+def _hooks(runtime: Runtime, child: Child, wear: Wear) -> WorkerHooks:
     slot = child.slot
 
     def ready(client_id: int) -> None:
@@ -70,6 +132,9 @@ def _hooks(runtime: Runtime, child: Child) -> WorkerHooks:
         ready=ready,
         batch_size=lambda count: slot.put(Counter.BATCH_SIZE, count),
         no_more_mail=lambda: runtime.once and child.table.finished_stages > 0,
+        worn_out=wear.reason,
+        breaker=lambda state: slot.put(Counter.HANDLER_BREAKER, state),
+        redis=lambda state: slot.put(Counter.REDIS_BREAKER, state),
     )
 
 

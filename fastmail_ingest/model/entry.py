@@ -29,22 +29,22 @@ class Entry(msgspec.Struct, gc=False):
 
 
 class NewMail(NamedTuple):
-    """A mail on its way into the stream: its identity, its content hash, its encoded envelope."""
+    """A mail on its way into the stream: its identity, its content key, its encoded envelope."""
 
     identity: str
-    content_hash: bytes
+    content_key: bytes
     payload: bytes
 
 
 class Delayed(msgspec.Struct, frozen=True):
-    """A failed entry that is to be tried again at `due_at` (seconds since the epoch).
+    """A failed entry that is to be tried again after `after_s` seconds.
 
     `counts`: whether that was a failure of its own; it was none if something that the handler needs is down.
     """
 
     entry: Entry
     identity: str
-    due_at: float
+    after_s: float
     error: str
     counts: bool = True
 
@@ -54,18 +54,22 @@ class Dead(msgspec.Struct, frozen=True):
 
     entry: Entry
     identity: str  # empty if the entry could not be read
-    reason: str  # rejected, retries_exhausted, killed_worker, undecodable, too_large
+    reason: str  # rejected, retries_exhausted, killed_worker, hung, undecodable, too_large
     error_type: str
     message: str
     traceback: str = ""
 
 
 class DoneColumns(msgspec.Struct):
-    """The finished entries of one lane: entry ids, identities and fetch times, side by side."""
+    """The finished entries of one lane: entry ids, identities and fetch times, side by side.
+
+    `size` is how many bytes their payloads have together.
+    """
 
     ids: list[bytes] = []
     identities: list[str] = []
     fetched_at: list[float] = []
+    size: int = 0
 
 
 class Settlement(msgspec.Struct):
@@ -83,6 +87,7 @@ class Settlement(msgspec.Struct):
         columns.ids.append(entry.id)
         columns.identities.append(identity)
         columns.fetched_at.append(fetched_at)
+        columns.size += len(entry.payload)
 
     def add_failed(self, failed: "Delayed | Dead") -> None:
         """Note an entry that the handler did not finish."""

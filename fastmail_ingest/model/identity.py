@@ -7,6 +7,8 @@ has such a number, else the place of the mail: account, mailbox, UIDVALIDITY and
 import hashlib
 
 HASH_BYTES = 16
+KEY_BYTES = 12  # a chance of 1 in 10^20 that two of a billion mails share one; nobody can make one on purpose
+TAG_BYTES = 2
 
 
 def identify(
@@ -28,3 +30,13 @@ def identify(
 def content_hash(raw: bytes) -> bytes:
     """Recognise the same bytes after UIDVALIDITY changed: 16 bytes of SHA-256, out of a forger's reach."""
     return hashlib.sha256(raw).digest()[:HASH_BYTES]
+
+
+def content_key(account: str, hashed: bytes) -> bytes:
+    """What the ledger remembers of a content: 12 bytes, equal for equal mails of one account."""
+    return hashlib.sha256(account.encode() + b"\0" + hashed).digest()[:KEY_BYTES]
+
+
+def mailbox_tag(mailbox: str) -> bytes:
+    """Two bytes that tell the mailboxes of an account apart, nearly always: the ledger keeps one a mail."""
+    return hashlib.sha256(mailbox.encode()).digest()[:TAG_BYTES]

@@ -6,33 +6,19 @@ No I/O but the handler's own. Whatever a handler raises becomes an outcome of th
 import asyncio
 import inspect
 import logging
-import random
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from fastmail_ingest.errors import Reject, Retry, UndecodableEntry
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.email import Email
-from fastmail_ingest.model.entry import Dead, Delayed, Entry, Settlement
+from fastmail_ingest.model.entry import Dead, Entry, Settlement
+from fastmail_ingest.pipeline.custody import Taken
+from fastmail_ingest.pipeline.judge import Judge, OpenedMail, words_of
 from fastmail_ingest.pipeline.ports import Desk
-from fastmail_ingest.policy import retry
-
-RetryRule = retry.RetryRule
 
 _log = logging.getLogger(__name__)
-
-
-class OpenedMail(msgspec.Struct):
-    """An entry and the mail that was in it."""
-
-    entry: Entry
-    email: Email
-    fetched_at: float
 
 
 def open_mail(entry: Entry, settlement: Settlement) -> OpenedMail | None:
@@ -51,57 +37,17 @@ def open_mail(entry: Entry, settlement: Settlement) -> OpenedMail | None:
     return OpenedMail(entry, Email(envelope, entry.attempt, entry.lane), envelope.fetched_at)
 
 
-def judge(opened: OpenedMail, error: BaseException, rule: RetryRule) -> Delayed | Dead:
-    """Decide what becomes of a mail whose handler raised `error`."""
-    entry, email, failures = opened.entry, opened.email, opened.entry.failures + 1
-    decision = retry.decide(error, failures, retry.ErrorRules(rule), random.random())  # noqa: S311
-    what = f"{type(error).__name__}: {_words(error)}"
-    about = {"correlation_id": email.correlation_id}
-    if isinstance(decision, retry.TryAgain):
-        text = "mail %s: the handler raised %s%s; failure %d of %d, again in %.1f s"
-        after_s = decision.after_s
-        _log.warning(text, email.id, what, _place(error), failures, rule.attempts, after_s, extra=about)
-        return Delayed(entry, email.id, time.time() + after_s, what)
-    if isinstance(decision, retry.Postpone):
-        text = "mail %s is postponed for %.1f s, without counting a failure: %s%s"
-        _log.warning(text, email.id, decision.after_s, what, _place(error), extra=about)
-        return Delayed(entry, email.id, time.time() + decision.after_s, what, counts=False)
-    text = "mail %s is a dead letter now (%s): %s%s"
-    _log.error(text, email.id, decision.reason, what, _place(error), extra=about)
-    trace = "".join(traceback.format_exception(error, limit=-20))
-    return Dead(entry, email.id, decision.reason, type(error).__name__, _words(error), trace)
-
-
-def _place(error: BaseException) -> str:
-    """Where in the user's code it was raised, for the log."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
-
-
-def _words(error: BaseException) -> str:
-    """What the exception says; a user's own exception may fail even at that."""
-    try:
-        return str(error)
-    except Exception:
-        return "(its message cannot be shown)"
-
-
 def handle_inline(
-    function: Callable[[Email], object], entries: Sequence[Entry], desk: Desk, rule: RetryRule, until: float
-) -> tuple[Settlement, int]:
-    """Call a sync handler for one mail after the other until `until` (time.monotonic()).
+    function: Callable[[Email], object], taken: Taken, desk: Desk, judge: Judge, until: float
+) -> Settlement:
+    """Call a sync handler for one mail after the other until `until` (time.monotonic()) or an open breaker.
 
-    Returns what became of them and how many there were. This is the hot loop: at full speed a mail
-    spends 3 us here.
+    `taken.begun` tells how far it came. This is the hot loop: at full speed a mail spends 3 us here.
     """
     settlement = Settlement()
-    handled = 0
-    for entry in entries:
-        handled += 1
+    failed = False
+    for entry in taken.rest():
+        taken.begun += 1
         opened = open_mail(entry, settlement)
         if opened is None:
             continue
@@ -110,13 +56,21 @@ def handle_inline(
             if (answer := function(opened.email)) is not None:
                 _refuse_awaitable(answer)
         except (Exception, SystemExit) as error:
-            settlement.add_failed(judge(opened, error, rule))
+            settlement.add_failed(judge.decide(opened, error))
+            failed = True
+            if not judge.guard.takes:
+                break
         else:
             settlement.add_done(entry, opened.email.id, opened.fetched_at)
+            if failed:
+                judge.guard.succeeded()
+                failed = False
         if time.monotonic() >= until:
             break
     desk.release(0)
-    return settlement, handled
+    if not failed and settlement.done:
+        judge.guard.succeeded()
+    return settlement
 
 
 def _refuse_awaitable(answer: object) -> None:
@@ -128,27 +82,31 @@ def _refuse_awaitable(answer: object) -> None:
 
 
 async def handle_one(
-    call: Callable[[Email], Awaitable[object]], entry: Entry, rule: RetryRule, timeout_s: float | None
+    call: Callable[[Email], Awaitable[object]], entry: Entry, judge: Judge, timeout_s: float | None
 ) -> Settlement:
     """Await an async handler (or one in a thread) for one mail, for `timeout_s` at the most."""
     settlement = Settlement()
     opened = open_mail(entry, settlement)
     if opened is None:
         return settlement
+    deadline = asyncio.timeout(timeout_s)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with deadline:
             if (answer := await call(opened.email)) is not None:
                 _refuse_awaitable(answer)
     except asyncio.CancelledError:
         if _we_are_cancelled():
             raise
-        settlement.add_failed(judge(opened, RuntimeError("the handler was cancelled from within"), rule))
+        settlement.add_failed(judge.decide(opened, RuntimeError("the handler was cancelled from within")))
     except TimeoutError as error:
-        settlement.add_failed(judge(opened, _late(error, timeout_s), rule))
+        # Beyond our own deadline it is the mail that takes long, not something that is down.
+        late = _late(error, timeout_s)
+        settlement.add_failed(judge.decide(opened, late, counts=not deadline.expired()))
     except (Exception, SystemExit) as error:
-        settlement.add_failed(judge(opened, error, rule))
+        settlement.add_failed(judge.decide(opened, error))
     else:
         settlement.add_done(entry, opened.email.id, opened.fetched_at)
+        judge.guard.succeeded()
     return settlement
 
 
@@ -160,13 +118,13 @@ def _we_are_cancelled() -> bool:
 
 def _late(error: TimeoutError, timeout_s: float | None) -> TimeoutError:
     """The handler's own words if it timed something out itself, else ours."""
-    return TimeoutError(_words(error) or f"not finished after handler.timeout = {timeout_s} s")
+    return TimeoutError(words_of(error) or f"not finished after handler.timeout = {timeout_s} s")
 
 
 async def handle_batch(
     function: Callable[[list[Email]], Any],
     entries: Sequence[Entry],
-    rule: RetryRule,
+    judge: Judge,
     timeout_s: float,
     only: Callable[[Entry], None] = lambda _: None,
 ) -> Settlement:
@@ -182,15 +140,15 @@ async def handle_batch(
         outcomes = await _outcomes(function, [mail.email for mail in opened], timeout_s)
     except (Exception, SystemExit) as error:
         if len(opened) == 1:
-            settlement.add_failed(judge(opened[0], error, rule))
+            settlement.add_failed(judge.decide(opened[0], error))
             return settlement
         for mail in opened:
             mail.email.attempt += 1
             only(mail.entry)
-            await _handle_alone(function, mail, settlement, rule, timeout_s)
+            await _handle_alone(function, mail, settlement, judge, timeout_s)
         return settlement
     for mail, outcome in zip(opened, outcomes, strict=True):
-        _note(mail, outcome, settlement, rule)
+        _note(mail, outcome, settlement, judge)
     return settlement
 
 
@@ -198,14 +156,14 @@ async def _handle_alone(
     function: Callable[[list[Email]], Any],
     mail: OpenedMail,
     settlement: Settlement,
-    rule: RetryRule,
+    judge: Judge,
     timeout_s: float,
 ) -> None:
     try:
         (outcome,) = await _outcomes(function, [mail.email], timeout_s)
     except (Exception, SystemExit) as error:
         outcome = error
-    _note(mail, outcome, settlement, rule)
+    _note(mail, outcome, settlement, judge)
 
 
 async def _outcomes(
@@ -237,8 +195,9 @@ async def _outcomes(
     return answer
 
 
-def _note(mail: OpenedMail, outcome: BaseException | None, settlement: Settlement, rule: RetryRule) -> None:
+def _note(mail: OpenedMail, outcome: BaseException | None, settlement: Settlement, judge: Judge) -> None:
     if outcome is None:
         settlement.add_done(mail.entry, mail.email.id, mail.fetched_at)
+        judge.guard.succeeded()
     else:
-        settlement.add_failed(judge(mail, outcome, rule))
+        settlement.add_failed(judge.decide(mail, outcome))

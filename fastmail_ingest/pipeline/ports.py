@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from fastmail_ingest.model.entry import Entry, NewMail, Settlement
+from fastmail_ingest.model.append import Append, Appended
+from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
+from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.policy.uidplan import Window
 
 
@@ -17,7 +19,9 @@ class Lanes(Protocol):
     async def read(self, count: int) -> list[Entry]: ...  # noqa: D102
     async def interrupt(self, client_id: int) -> None: ...  # noqa: D102
     async def settle(self, settlement: Settlement) -> int: ...  # noqa: D102
-    async def give_back(self) -> int: ...  # noqa: D102
+    async def owned(self, entries: Sequence[Entry]) -> list[Entry]: ...  # noqa: D102
+    async def hand_back(self, entries: Sequence[Entry]) -> None: ...  # noqa: D102
+    async def give_back(self, *, may_have_run: bool) -> int: ...  # noqa: D102
     async def backlog(self) -> int: ...  # noqa: D102
     async def close(self) -> None: ...  # noqa: D102
 
@@ -57,7 +61,6 @@ class Intake(Protocol):
     @property
     def unavailable(self) -> tuple[type[BaseException], ...]: ...  # noqa: D102
     def cursor(self, key: MailboxKey) -> Cursor: ...  # noqa: D102
-    def append(  # noqa: D102
-        self, key: MailboxKey, mails: Sequence[NewMail], cursor: Cursor, *, by_content: bool
-    ) -> tuple[int, int]: ...
-    def waiting(self) -> int: ...  # noqa: D102
+    def append(self, append: Append) -> Appended: ...  # noqa: D102
+    def waiting(self) -> tuple[int, int]: ...  # noqa: D102
+    def memory(self) -> RedisMemory: ...  # noqa: D102

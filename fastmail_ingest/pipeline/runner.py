@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ import msgspec
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry
 from fastmail_ingest.pipeline import batch
+from fastmail_ingest.pipeline.custody import PATIENCE_S, Custody, Relief, Taken
+from fastmail_ingest.pipeline.judge import Judge
 from fastmail_ingest.pipeline.ports import Desk
 from fastmail_ingest.pipeline.settler import Settler
 
@@ -29,7 +31,6 @@ class CallPlan(msgspec.Struct, frozen=True):
     threads: int
     batch_size: int
     timeout_s: float
-    rule: batch.RetryRule
 
     @property
     def cells(self) -> int:
@@ -39,42 +40,58 @@ class CallPlan(msgspec.Struct, frozen=True):
         return self.concurrency if self.is_async else max(1, self.threads)
 
 
+class Around(msgspec.Struct, frozen=True):
+    """What a runner works with."""
+
+    desk: Desk
+    settler: Settler
+    judge: Judge
+    custody: Custody
+    relief: Relief
+
+
 class Runner(Protocol):
     """Handles entries and gives the outcomes to the settler."""
 
-    async def handle(self, entries: Sequence[Entry], stopping: asyncio.Event) -> int:
-        """Handle entries, or begin to; returns how many, which is less than all only when stopping."""
+    async def handle(self, taken: Taken, stopping: asyncio.Event) -> None:
+        """Handle entries, or begin to.
+
+        What is left of `taken` afterwards is not begun: told to stop, the breaker is open, or all hands
+        have been full for too long.
+        """
 
     async def finish(self) -> None:
         """Wait until nothing is in a handler's hand any more."""
 
 
-def make_runner(plan: CallPlan, desk: Desk, settler: Settler) -> Runner:
+def make_runner(plan: CallPlan, around: Around) -> Runner:
     """The runner for this kind of handler."""
     if plan.is_batch:
-        return _BatchRunner(plan, desk, settler)
+        return _BatchRunner(plan, around)
     if plan.is_async or plan.threads:
-        return _ConcurrentRunner(plan, desk, settler)
-    return _InlineRunner(plan, desk, settler)
+        return _ConcurrentRunner(plan, around)
+    return _InlineRunner(plan, around)
 
 
 class _InlineRunner:
     """A sync handler in the worker's own thread: the fastest way for short work."""
 
-    def __init__(self, plan: CallPlan, desk: Desk, settler: Settler) -> None:
-        self._plan, self._desk, self._settler = plan, desk, settler
+    def __init__(self, plan: CallPlan, around: Around) -> None:
+        self._plan, self._around = plan, around
 
-    async def handle(self, entries: Sequence[Entry], stopping: asyncio.Event) -> int:
-        position = 0
-        while position < len(entries) and not stopping.is_set():
-            rest = entries[position:] if position else entries
-            settlement, handled = batch.handle_inline(
-                self._plan.function, rest, self._desk, self._plan.rule, time.monotonic() + SLICE_S
+    async def handle(self, taken: Taken, stopping: asyncio.Event) -> None:
+        desk, judge, relief = self._around.desk, self._around.judge, self._around.relief
+        while taken.left and not stopping.is_set():
+            await self._around.custody.check(taken)
+            relief.begin(taken)
+            settlement = batch.handle_inline(
+                self._plan.function, taken, desk, judge, time.monotonic() + SLICE_S
             )
-            position += handled
-            self._settler.add(settlement)
-            await self._settler.room()
-        return position
+            relief.end()
+            self._around.settler.add(settlement)
+            await self._around.settler.room()
+            if not judge.guard.takes:
+                return
 
     async def finish(self) -> None:
         return
@@ -83,48 +100,46 @@ class _InlineRunner:
 class _BatchRunner:
     """A handler that takes lists."""
 
-    def __init__(self, plan: CallPlan, desk: Desk, settler: Settler) -> None:
-        self._plan, self._desk, self._settler = plan, desk, settler
+    def __init__(self, plan: CallPlan, around: Around) -> None:
+        self._plan, self._around = plan, around
 
-    async def handle(self, entries: Sequence[Entry], stopping: asyncio.Event) -> int:
-        handled = 0
-        for part in _parts(entries, self._plan.batch_size):
-            if stopping.is_set():
-                return handled
-            handled += len(part)
+    async def handle(self, taken: Taken, stopping: asyncio.Event) -> None:
+        plan, around = self._plan, self._around
+        while taken.left and not stopping.is_set():
+            await around.custody.check(taken)
+            part = _next_part(taken.rest(), plan.batch_size)
+            taken.begun += len(part)
             for cell, entry in enumerate(part):
-                self._desk.hold(cell, entry)
+                around.desk.hold(cell, entry)
+            around.relief.begin(taken)
             settlement = await batch.handle_batch(
-                self._plan.function, part, self._plan.rule, self._plan.timeout_s, self._hold_only
+                plan.function, part, around.judge, plan.timeout_s, self._hold_only
             )
-            self._settler.add(settlement)
+            around.relief.end()
+            around.settler.add(settlement)
             for cell in range(len(part)):
-                self._desk.release(cell)
-            await self._settler.room()
-        return len(entries)
+                around.desk.release(cell)
+            await around.settler.room()
+            if not around.judge.guard.takes:
+                return
 
     def _hold_only(self, entry: Entry) -> None:
         for cell in range(self._plan.batch_size):
-            self._desk.release(cell)
-        self._desk.hold(0, entry)
+            self._around.desk.release(cell)
+        self._around.desk.hold(0, entry)
 
     async def finish(self) -> None:
         return
 
 
-def _parts(entries: Sequence[Entry], size: int) -> Iterator[Sequence[Entry]]:
-    """Batches of at most `size`; a mail that was in hand when a worker died is a batch of its own."""
-    gathered: list[Entry] = []
-    for entry in entries:
-        if gathered and (entry.deaths or len(gathered) == size):
-            yield gathered
-            gathered = []
+def _next_part(entries: Sequence[Entry], size: int) -> list[Entry]:
+    """The next batch of at most `size`; a mail that was in hand when a worker died is a batch of its own."""
+    part: list[Entry] = []
+    for entry in entries[:size]:
         if entry.deaths:
-            yield [entry]
-        else:
-            gathered.append(entry)
-    if gathered:
-        yield gathered
+            return part or [entry]
+        part.append(entry)
+    return part
 
 
 class _ConcurrentRunner:
@@ -133,8 +148,8 @@ class _ConcurrentRunner:
     A mail that was in hand when a worker died is handled alone: if it kills again, it alone is to blame.
     """
 
-    def __init__(self, plan: CallPlan, desk: Desk, settler: Settler) -> None:
-        self._plan, self._desk, self._settler = plan, desk, settler
+    def __init__(self, plan: CallPlan, around: Around) -> None:
+        self._plan, self._around = plan, around
         # A heap: the lowest cells first, since a reload may have asked for more than the slot has.
         self._free_cells = list(range(plan.cells))
         self._cell_freed = asyncio.Semaphore(plan.cells)
@@ -143,28 +158,50 @@ class _ConcurrentRunner:
         self._timeout_s = plan.timeout_s if plan.is_async else None
         self._pool = None if plan.is_async else ThreadPoolExecutor(plan.threads, "handler")
 
-    async def handle(self, entries: Sequence[Entry], stopping: asyncio.Event) -> int:
-        for started, entry in enumerate(entries):
-            await self._settler.room()
-            await self._cell_freed.acquire()
-            if stopping.is_set():
+    async def handle(self, taken: Taken, stopping: asyncio.Event) -> None:
+        while taken.left:
+            await self._around.settler.room()
+            if not await self._hand_is_free(stopping):
+                return
+            await self._around.custody.check(taken)
+            if not taken.left or not self._around.judge.guard.takes:
                 self._cell_freed.release()
-                return started
-            if entry.deaths:
-                await self.finish()
-            task = asyncio.create_task(self._handle(entry, heapq.heappop(self._free_cells)))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            if entry.deaths:
-                await self.finish()
-        return len(entries)
+                return
+            await self._begin(taken)
+
+    async def _hand_is_free(self, stopping: asyncio.Event) -> bool:
+        """Wait for a hand to become free, but not for ever: others may have one."""
+        if self._cell_freed.locked():
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._cell_freed.acquire()
+            except TimeoutError:
+                return False
+        else:
+            await self._cell_freed.acquire()
+        if stopping.is_set():
+            self._cell_freed.release()
+            return False
+        return True
+
+    async def _begin(self, taken: Taken) -> None:
+        entry = taken.entries[taken.begun]
+        taken.begun += 1
+        if entry.deaths:
+            await self.finish()
+        task = asyncio.create_task(self._handle(entry, heapq.heappop(self._free_cells)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        if entry.deaths:
+            await self.finish()
 
     async def _handle(self, entry: Entry, cell: int) -> None:
-        self._desk.hold(cell, entry)
+        desk, judge = self._around.desk, self._around.judge
+        desk.hold(cell, entry)
         try:
-            self._settler.add(await batch.handle_one(self._call(), entry, self._plan.rule, self._timeout_s))
+            self._around.settler.add(await batch.handle_one(self._call(), entry, judge, self._timeout_s))
         finally:
-            self._desk.release(cell)
+            desk.release(cell)
             heapq.heappush(self._free_cells, cell)
             self._cell_freed.release()
 

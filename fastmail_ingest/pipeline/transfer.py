@@ -6,7 +6,6 @@ nothing else: the ledger knows what was appended.
 
 import logging
 import os
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,20 +13,25 @@ from typing import TypeVar
 import msgspec
 
 from fastmail_ingest.model import envelope as codec
+from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.entry import NewMail
-from fastmail_ingest.model.identity import content_hash, identify
+from fastmail_ingest.model.identity import content_hash, content_key, identify
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
+from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.ports import Intake, MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
-from fastmail_ingest.policy.backoff import REDIS_RECONNECT, delay_s
+from fastmail_ingest.policy.pressure import Load, Marks, too_full
 from fastmail_ingest.policy.uidplan import Window
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _PRESSURE_CHECK_S = 0.05
-# Fetching goes on when the lane is this much emptier than the mark, not at its first gap.
-_PRESSURE_RELEASE = 0.8
+_MEMORY_CHECK_S = 1.0
+
+
+class CursorMoved(Exception):
+    """Somebody else moved the mailbox's cursor: what we believe to know of it is void."""
 
 
 class TransferPlan(msgspec.Struct, frozen=True):
@@ -35,7 +39,7 @@ class TransferPlan(msgspec.Struct, frozen=True):
 
     append_max: int  # mails an append
     append_bytes: int
-    high_water: int  # mails waiting in the stream above which fetching pauses
+    marks: Marks  # above which fetching pauses
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -50,25 +54,38 @@ class Tally(msgspec.Struct, frozen=True):
 class Transfer:
     """Fetches windows and appends their mails; waits when the stream is full or Redis is away."""
 
-    def __init__(self, intake: Intake, plan: TransferPlan, stopper: Stopper, tally: Tally) -> None:
+    def __init__(
+        self, intake: Intake, plan: TransferPlan, stopper: Stopper, tally: Tally, outage: Outage
+    ) -> None:
         self._intake = intake
         self._plan = plan
         self._stopper = stopper
         self._tally = tally
-        self._waiting = 0  # mails in the stream, as far as we know
+        self._outage = outage
+        self._load = Load()  # as far as we know
+        self._memory_due = 0.0
+        self._stored: dict[MailboxKey, Cursor] = {}  # as we believe the cursors in Redis to be
+        self.alive: Callable[[], None] = lambda: None  # called at every step, also while waiting
 
     def cursor(self, key: MailboxKey) -> Cursor:
         """How far the mailbox is taken over."""
-        return self._patiently(lambda: self._intake.cursor(key))
+        self._stored[key] = self._patiently(lambda: self._intake.cursor(key))
+        return self._stored[key]
+
+    def check(self, key: MailboxKey) -> None:
+        """Raise CursorMoved if the cursor was moved: by an operator, a restore, a Redis that lost writes."""
+        before = self._stored.get(key)
+        if self.cursor(key) != before:
+            raise CursorMoved(f"{key}: its cursor was moved, looking again from there")
 
     def run(self, source: MailSource, key: MailboxKey, window: Window, cursor: Cursor) -> tuple[Cursor, int]:
         """Fetch and append one window; returns the cursor behind it and how many mails there were.
 
-        Raises Stopped in the middle of a FETCH: the connection is of no more use then.
+        Raises Stopped in the middle of a FETCH: the connection is of no more use then. Raises CursorMoved
+        after it.
         """
         self._wait_for_room(key)
         self._tally.fetching()
-        matching = cursor.match_until > 0
         found = size = 0
         gathered: list[NewMail] = []
         for fetched in source.fetch(window):
@@ -76,46 +93,72 @@ class Transfer:
             size += len(fetched.raw or b"")
             gathered.append(_new_mail(key, cursor.uid_validity, fetched))
             if len(gathered) >= self._plan.append_max or size >= self._plan.append_bytes:
-                self._hand_on(key, gathered, size, cursor, matching)
+                self._hand_on(key, gathered, size, cursor, cursor)
                 gathered, size = [], 0
                 self._stopper.check()
         reached = _moved(cursor, window.last)
-        self._hand_on(key, gathered, size, reached, matching)
+        if not self._hand_on(key, gathered, size, cursor, reached):
+            raise CursorMoved(f"{key}: its cursor was moved while we fetched, looking again from there")
         return reached, found
 
     def _hand_on(
-        self, key: MailboxKey, mails: list[NewMail], size: int, cursor: Cursor, matching: bool
-    ) -> None:
-        new, self._waiting = self._patiently(
-            lambda: self._intake.append(key, mails, cursor, by_content=matching)
+        self, key: MailboxKey, mails: list[NewMail], size: int, cursor: Cursor, reached: Cursor
+    ) -> bool:
+        """Append; False if the cursor was not where we believed it to be."""
+        # In the middle of a window the cursor stays: only the mails are taken over.
+        believed = self._stored.get(key, Cursor())
+        moves = reached is not cursor
+        append = Append(
+            key, mails, reached if moves else believed, believed, by_content=cursor.match_until > 0
         )
+        done = self._patiently(lambda: self._intake.append(append))
+        if done.in_place:
+            self._stored[key] = append.cursor
+        self._load = msgspec.structs.replace(self._load, mails=done.waiting, size=done.size)
         self._tally.fetched(len(mails), size)
-        self._tally.appended(new)
+        self._tally.appended(done.new)
+        return done.in_place
 
     def _wait_for_room(self, key: MailboxKey) -> None:
         """The mailbox is the buffer: begin no FETCH while the stream is full.
 
         Never in the middle of one: a server cuts a connection on which nobody reads.
         """
-        if self._waiting < self._plan.high_water:
+        self._measure_memory()
+        if not (reason := too_full(self._plan.marks, self._load, pausing=False)):
             return
-        _log.info("%s: %d mails wait in the stream, fetching pauses", key, self._waiting)
-        while self._waiting >= self._plan.high_water * _PRESSURE_RELEASE:
+        _log.info("%s: %s, fetching pauses", key, reason)
+        while too_full(self._plan.marks, self._load, pausing=True):
             if not self._stopper.wait(_PRESSURE_CHECK_S):
                 raise Stopped
-            self._waiting = self._patiently(self._intake.waiting)
+            self.alive()
+            mails, size = self._patiently(self._intake.waiting)
+            self._load = msgspec.structs.replace(self._load, mails=mails, size=size)
+            self._measure_memory()
+        _log.info("%s: fetching goes on", key)
+
+    def _measure_memory(self) -> None:
+        now = time.monotonic()
+        if now >= self._memory_due:
+            memory = self._patiently(self._intake.memory)
+            share = memory.used / memory.limit if memory.limit else 0.0
+            self._load = msgspec.structs.replace(self._load, memory=share)
+            self._memory_due = now + _MEMORY_CHECK_S
 
     def _patiently(self, ask: Callable[[], _T]) -> _T:
         """Ask Redis until it answers; raises Stopped when told to stop meanwhile."""
-        failures = 0
         while True:
+            self.alive()
             try:
-                return ask()
+                answer = ask()
             except self._intake.unavailable as error:
-                failures += 1
                 _log.warning("Redis is away (%s), trying again", error)
-                if not self._stopper.wait(delay_s(REDIS_RECONNECT, failures, random.random())):  # noqa: S311
+                if not self._stopper.wait(self._outage.wait_s(error)):
                     raise Stopped from error
+                self._outage.asking()
+            else:
+                self._outage.over()
+                return answer
 
 
 def _moved(cursor: Cursor, last_uid: int) -> Cursor:
@@ -152,4 +195,4 @@ def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched) -> NewMail:
         raw=raw,
         truncated=fetched.truncated,
     )
-    return NewMail(identity, hashed, codec.encode(envelope))
+    return NewMail(identity, content_key(key.account, hashed), codec.encode(envelope))

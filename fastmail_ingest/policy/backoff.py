@@ -13,7 +13,8 @@ class Backoff(msgspec.Struct, frozen=True):
 
 
 RECONNECT = Backoff(first_s=0.25, multiplier=2.0, cap_s=60.0, jitter=0.3)
-REDIS_RECONNECT = Backoff(first_s=0.02, multiplier=2.0, cap_s=1.0, jitter=0.3)
+# Whoever waits for Redis goes on within a second of its return.
+REDIS_RECONNECT = Backoff(first_s=0.02, multiplier=2.0, cap_s=0.6, jitter=0.3)
 # Providers lock accounts that knock too often: a handful of tries an hour at the most.
 LOGIN_REFUSED = Backoff(first_s=300.0, multiplier=2.0, cap_s=3600.0, jitter=0.2)
 

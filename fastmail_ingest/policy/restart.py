@@ -13,6 +13,10 @@ class RestartPolicy(msgspec.Struct, frozen=True):
     short_life_s: float
     short_lives_max: int
     window_s: float
+    deadly_max: int = (
+        10  # pieces of work that kill one after the other, before it looks like all of them would
+    )
+    recovery_s: float = 10.0  # the wait between tries from then on
     # The first young death costs nothing: most are one bad mail.
     backoff: Backoff = Backoff(first_s=0.05, multiplier=2.0, cap_s=5.0, jitter=0.3)
 
@@ -49,8 +53,14 @@ def decide(
 
 
 def after_blamed_death(
-    policy: RestartPolicy, blamed_deaths: Sequence[float], now: float, random: float
+    policy: RestartPolicy, deadly: int, blamed_deaths: Sequence[float], now: float, random: float
 ) -> StartAt:
-    """When to start again after a death at which work was in hand: that work is to blame, not the role."""
+    """When to start again after a death at which work was in hand: that work is to blame, not the role.
+
+    `deadly` such deaths came in a row, with nothing finished between them: from `deadly_max` on it is the
+    code that runs the work, and one piece at a time is tried.
+    """
+    if deadly > policy.deadly_max:
+        return StartAt(now + policy.recovery_s)
     recent = sum(1 for at in blamed_deaths if now - at < policy.window_s)
     return StartAt(now if recent == 0 else now + delay_s(BLAMED_BACKOFF, recent, random))

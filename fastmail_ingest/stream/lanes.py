@@ -1,19 +1,23 @@
 """The worker's side of the stream, on the event loop: read, settle, give back."""
 
 import asyncio
-import time
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import redis.exceptions
 
+from fastmail_ingest.model.ending import Ending
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, UNAVAILABLE, connect_async
 from fastmail_ingest.stream.keys import GROUP
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 
+_log = logging.getLogger(__name__)
+
 # A blocked read returns at least this often: a lost connection is noticed, and a finite run can end.
-BLOCK_MS = 1000
+BLOCK_MS = 500
 _PUT_BACK_BUDGET = 200
 _ENTRY_FIELDS_FRESH = 2  # a fresh entry has one field: name and value
 
@@ -37,6 +41,9 @@ class Lanes:
         self._writing = connect_async(url, password)
         self._settle = self._writing.register_script(source("settle"))
         self._put_back = self._writing.register_script(source("put_back"))
+        self._owned = self._writing.register_script(source("owned"))
+        self._hand_back = self._writing.register_script(source("hand_back"))
+        self._groups = self._writing.register_script(source("make_groups"))
         self._lane_of = {key.encode(): lane for lane, key in arguments.keys.lanes.items()}
         self._streams = [arguments.keys.lanes[lane] for lane in Lane]
 
@@ -47,12 +54,9 @@ class Lanes:
             return int(await self._reading.execute_command("CLIENT ID"))
 
     async def _make_groups(self) -> None:
-        for stream in self._streams:
-            try:
-                await self._writing.xgroup_create(stream, GROUP, id="0", mkstream=True)
-            except redis.exceptions.ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+        call = self._arguments.make_groups()
+        if await self._groups(call.keys, call.args):
+            _log.error("the consumer group was removed under us; it is made anew, no mail is lost")
 
     async def read(self, count: int) -> list[Entry]:
         """Read up to `count` entries of each lane; waits up to block_ms for the first one."""
@@ -71,9 +75,9 @@ class Lanes:
             async with asyncio.timeout(self._block_ms / 1000 + ANSWER_TIMEOUT_S):
                 reply = await self._reading.execute_command(*command, *self._streams, ">", ">", ">")
         except redis.exceptions.ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
+            if "NOGROUP" not in str(error):
                 raise
-            # Somebody emptied the database under us: make the groups anew and go on.
+            # Somebody removed the group, or emptied the database under us: make it anew and go on.
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await self._make_groups()
             return []
@@ -97,19 +101,32 @@ class Lanes:
 
     async def settle(self, settlement: Settlement) -> int:
         """Write down what became of the entries; returns how many were no longer ours. Safe to repeat."""
-        ignored: int = await self._run(self._settle, self._arguments.settle(settlement, time.time()))
+        ignored: int = await self._run(self._settle, self._arguments.settle(settlement))
         return ignored
 
-    async def give_back(self) -> int:
+    async def owned(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those of the entries that still are ours: others may have been given to somebody else meanwhile."""
+        if not entries:
+            return []
+        pairs = ((entry.lane, entry.id) for entry in entries)
+        flags = await self._run(self._owned, self._arguments.owned(self._consumer, pairs))
+        return [entry for entry, is_ours in zip(entries, flags, strict=True) if is_ours]
+
+    async def hand_back(self, entries: Sequence[Entry]) -> None:
+        """Give these to everybody: we have our hands full, and no handler has seen them."""
+        pairs = ((entry.lane, entry.id) for entry in entries)
+        await self._run(self._hand_back, self._arguments.hand_back(pairs))
+
+    async def give_back(self, *, may_have_run: bool = False) -> int:
         """Put back all that this consumer was given and has not settled; returns how many.
 
-        Only to be called when none of it is in a handler's hand.
+        Only to be called when none of it is in a handler's hand. `may_have_run` if a handler may have
+        seen some of it: after Redis lost what we had settled.
         """
         moved: int = 0
+        ending = Ending(may_have_run=may_have_run)
         while True:
-            call = self._arguments.put_back(
-                self._consumer, time.time(), _PUT_BACK_BUDGET, 1 << 30, blamed=None
-            )
+            call = self._arguments.put_back(self._consumer, _PUT_BACK_BUDGET, ending)
             batch, _, more = await self._run(self._put_back, call)
             moved += batch
             if not more:
@@ -125,7 +142,13 @@ class Lanes:
 
     async def _run(self, script: Any, call: Call) -> Any:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            return await script(call.keys, call.args)
+            try:
+                return await script(call.keys, call.args)
+            except redis.exceptions.ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise
+                await self._make_groups()
+                return await script(call.keys, call.args)
 
     async def close(self) -> None:
         """Close both connections."""

@@ -2,36 +2,32 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis
 import redis.exceptions
 
-from fastmail_ingest.model.entry import NewMail
+from fastmail_ingest.model.append import Append, Appended
+from fastmail_ingest.model.census import Census
+from fastmail_ingest.model.ending import Ending
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.stream.connect import UNAVAILABLE, connect
-from fastmail_ingest.stream.keys import GROUP
-from fastmail_ingest.stream.scripts import Arguments, source
+from fastmail_ingest.stream.keys import GROUP, glob_of
+from fastmail_ingest.stream.scripts import Arguments, Call, source
 
 _PUT_BACK_BUDGET = 200
 _PROMOTE_BUDGET = 200
 _PROMOTE_CALLS = 20  # then the other duties of a round are due
-
-
-class Appended(NamedTuple):
-    """How many mails were new, and how many wait now (see `Ledger.waiting`)."""
-
-    new: int
-    waiting: int
-
-
-class Counts(NamedTuple):
-    """What is where: entries in the lanes, waiting for a retry, dead."""
-
-    lanes: int
-    delayed: int
-    dead: int
+_RELEASE_BUDGET = 4000  # more than a worker can hold
+_REGROUP_BUDGET = 500
+# What workers hold when a consumer group is removed is settled within this time, or they are slow and
+# show it in their slots.
+REGROUP_GRACE_MS = 1300
+_SCRIPTS = (
+    "append", "put_back", "release", "promote", "make_groups", "regroup", "unread", "reconcile", "states",
+)  # fmt: skip
 
 
 class Ledger:
@@ -46,13 +42,21 @@ class Ledger:
         self._redis = connect(url, password)
         self._arguments = arguments
         self._keys = arguments.keys
-        self._append = self._redis.register_script(source("append"))
-        self._put_back = self._redis.register_script(source("put_back"))
-        self._promote = self._redis.register_script(source("promote"))
+        self._scripts = {name: self._redis.register_script(source(name)) for name in _SCRIPTS}
 
     def ping(self) -> None:
         """Ask whether Redis is there."""
         self._redis.ping()
+
+    def _run(self, name: str, call: Call) -> Any:
+        """Run a script; where the consumer group is missing, make it and run again."""
+        try:
+            return self._scripts[name](call.keys, call.args)
+        except redis.exceptions.ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            self.make_groups()
+            return self._scripts[name](call.keys, call.args)
 
     # --- producers -----------------------------------------------------------------------------
 
@@ -63,36 +67,44 @@ class Ledger:
         )
         return Cursor(*(int(value or 0) for value in values))
 
-    def append(
-        self,
-        key: MailboxKey,
-        mails: Sequence[NewMail],
-        cursor: Cursor,
-        *,
-        by_content: bool = False,
-        lane: Lane = Lane.LIVE,
-    ) -> Appended:
-        """Take mails into a lane, once each, and move the cursor. Safe to repeat.
+    def append(self, append: Append) -> Appended:
+        """Take mails into a lane, once each, and move the cursor. Safe to repeat."""
+        new, waiting, size, in_place = self._run("append", self._arguments.append(append))
+        return Appended(new, waiting, size, bool(in_place))
 
-        `by_content` also recognises mails that came under another name before (UIDVALIDITY changed).
-        """
-        call = self._arguments.append(key, lane, mails, cursor, now=time.time(), by_content=by_content)
-        return Appended(*self._append(call.keys, call.args))
+    def waiting(self) -> tuple[int, int]:
+        """Mails that are in a lane, in hand, or waiting for a retry, and their bytes."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.scard(self._keys.queued)
+        pipe.xlen(self._keys.dead)
+        pipe.get(self._keys.bytes)
+        queued, dead, size = pipe.execute()
+        return queued - dead, int(size or 0)
 
-    def waiting(self) -> int:
-        """Mails that are in a lane, in hand, or waiting for a retry: all that memory is needed for."""
-        return int(self._redis.scard(self._keys.queued)) - int(self._redis.xlen(self._keys.dead))
+    def memory(self) -> RedisMemory:
+        """What Redis uses, and what it may use: its maxmemory, else what its machine has."""
+        info: dict[str, Any] = self._redis.info("memory")
+        limit = int(info.get("maxmemory", 0)) or int(info.get("total_system_memory", 0))
+        return RedisMemory(int(info["used_memory"]), limit)
 
     # --- maintenance ---------------------------------------------------------------------------
 
-    def make_groups(self) -> None:
-        """Make lanes and consumer group where they are missing."""
-        for stream in self._keys.lanes.values():
-            try:
-                self._redis.xgroup_create(stream, GROUP, id="0", mkstream=True)
-            except redis.exceptions.ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+    def make_groups(self) -> int:
+        """Make lanes and consumer group where they are missing; returns how many had been there before."""
+        call = self._arguments.make_groups()
+        return int(self._scripts["make_groups"](call.keys, call.args))
+
+    def regroup(self) -> tuple[int, bool]:
+        """Bring back what a removed consumer group left without owner; returns how many, and whether all."""
+        moved, unfinished = self._run("regroup", self._arguments.regroup(REGROUP_GRACE_MS, _REGROUP_BUDGET))
+        return moved, not unfinished
+
+    def claim(self, consumer: str, held: Sequence[tuple[Lane, bytes]]) -> None:
+        """Make entries this consumer's own again, whose group was made anew while they were in hand."""
+        for lane, entry_id in held:
+            self._redis.xclaim(
+                self._keys.lanes[lane], GROUP, consumer, 0, [entry_id], force=True, justid=True
+            )
 
     def renew_lease(self, node_id: str, lease_s: float) -> None:
         """Say that this supervisor's host lives, for so many seconds."""
@@ -110,18 +122,10 @@ class Ledger:
         names: set[str] = set()
         for stream in self._keys.lanes.values():
             consumers: list[dict[str, Any]] = self._redis.xinfo_consumers(stream, GROUP)
-            names.update(consumer["name"].decode() for consumer in consumers)
+            names.update(consumer["name"].decode("utf-8", "replace") for consumer in consumers)
         return names
 
-    def put_back(
-        self,
-        consumer: str,
-        deaths_max: int,
-        *,
-        blamed: Sequence[tuple[Lane, bytes]] = (),
-        client_id: int = 0,
-        lease_of: str = "",
-    ) -> tuple[int, int]:
+    def put_back(self, consumer: str, ending: Ending, client_id: int = 0) -> tuple[int, int]:
         """Give a dead consumer's entries back; returns (moved, made dead letters), (-1, 0) if its node lives.
 
         `client_id` is the dead worker's reading connection: Redis may not have noticed the death yet,
@@ -131,37 +135,70 @@ class Ledger:
             self._redis.client_kill_filter(_id=str(client_id))
         moved = buried = 0
         while True:
-            call = self._arguments.put_back(
-                consumer, time.time(), _PUT_BACK_BUDGET, deaths_max, blamed=blamed, lease_of=lease_of
+            batch, dead, more = self._run(
+                "put_back", self._arguments.put_back(consumer, _PUT_BACK_BUDGET, ending)
             )
-            batch, dead, more = self._put_back(call.keys, call.args)
             if batch < 0:
                 return -1, 0
             moved, buried = moved + batch, buried + dead
             if not more:
                 return moved, buried
 
+    def release(self, consumer: str, client_id: int, held: Sequence[tuple[Lane, bytes]]) -> int:
+        """Give everybody what a busy consumer has been given beside `held`; returns how many.
+
+        `client_id` is its reading connection, on which nothing more may come.
+        """
+        self._redis.client_unblock(client_id)
+        moved: int = self._run("release", self._arguments.release(consumer, _RELEASE_BUDGET, held))
+        return moved
+
     def promote(self) -> int:
         """Move due retries into `again`; returns how many, which may not be all if there are thousands."""
         total = 0
         for _ in range(_PROMOTE_CALLS):
-            call = self._arguments.promote(time.time(), _PROMOTE_BUDGET)
-            moved: int = self._promote(call.keys, call.args)
+            moved: int = self._run("promote", self._arguments.promote(_PROMOTE_BUDGET))
             total += moved
             if moved < _PROMOTE_BUDGET:
                 break
         return total
 
-    def counts(self) -> Counts:
-        """Count what is where."""
-        pipe = self._redis.pipeline(transaction=False)
+    def census(self) -> Census:
+        """Count what is where, all at one moment."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.scard(self._keys.queued)
+        pipe.zcard(self._keys.delayed)
+        pipe.hlen(self._keys.delayed_body)
+        pipe.xlen(self._keys.dead)
         for stream in self._keys.lanes.values():
             pipe.xlen(stream)
-        pipe.zcard(self._keys.delayed)
-        pipe.xlen(self._keys.dead)
-        *lanes, delayed, dead = pipe.execute()
-        return Counts(sum(lanes), delayed, dead)
+        queued, delayed, bodies, dead, *lanes = pipe.execute()
+        return Census(queued, sum(lanes), delayed, bodies, dead)
+
+    def unread(self) -> bool:
+        """Whether there is an entry that was given to no worker yet."""
+        return bool(self._run("unread", self._arguments.unread()))
+
+    def reconcile(self) -> tuple[int, int, list[str]]:
+        """Mend books that do not agree; returns how many mails were forgotten (they are fetched again), how
+        many were taken in, and names of some of the forgotten.
+        """
+        cursors = [
+            key.decode() for key in self._redis.scan_iter(match=glob_of(self._keys.cursors), count=1000)
+        ]
+        forgotten, taken_in, names = self._run("reconcile", self._arguments.reconcile(cursors))
+        return forgotten, taken_in, [name.decode("utf-8", "replace") for name in names]
+
+    # --- everybody -----------------------------------------------------------------------------
+
+    def states(self, identities: Sequence[str]) -> list[str]:
+        """What the ledger knows of each mail: unknown, queued, done; both if the books are broken."""
+        found = self._run("states", self._arguments.states(identities)) if identities else []
+        return [_STATES[state] for state in found]
 
     def close(self) -> None:
         """Close all connections."""
         self._redis.close()
+
+
+_STATES = ("unknown", "queued", "done", "both")

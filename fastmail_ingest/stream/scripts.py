@@ -1,22 +1,33 @@
 """The Lua scripts as typed calls: which keys, which arguments, in the order the script's head says."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import NamedTuple
 
-from fastmail_ingest.model.entry import Dead, Delayed, NewMail, Settlement
+from fastmail_ingest.model.append import Append
+from fastmail_ingest.model.ending import Ending
+from fastmail_ingest.model.entry import Dead, Delayed, Settlement
+from fastmail_ingest.model.identity import mailbox_tag
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey
-from fastmail_ingest.stream.keys import GROUP, Keys, month_ttl_s, months_kept
+from fastmail_ingest.stream.keys import GROUP, Keys, month_ttl_s
 
 TRACEBACK_MAX_BYTES = 8 * 1024
 MESSAGE_MAX_BYTES = 1024
+DELAYED_ERROR_MAX_BYTES = 200
 
+_USES = re.compile(r"^-- USES: +([a-z ]+)$", re.MULTILINE)
 _Argument = str | bytes | int
 
 
 def source(name: str) -> str:
-    """The text of a script."""
+    """The text of a script, with what it uses in front."""
+    text = _text(name)
+    used = _USES.search(text)
+    return "\n".join([*(_text(f"_{part}") for part in (used[1].split() if used else ())), text])
+
+
+def _text(name: str) -> str:
     return resources.files("fastmail_ingest.stream").joinpath("scripts", f"{name}.lua").read_text("utf-8")
 
 
@@ -40,36 +51,43 @@ class Arguments:
     def __init__(self, keys: Keys, keep_days: int) -> None:
         self.keys = keys
         self.keep_days = keep_days
+        self._kept: list[_Argument] = [keep_days, month_ttl_s(keep_days)]
 
-    def append(
-        self,
-        key: MailboxKey,
-        lane: Lane,
-        mails: Sequence[NewMail],
-        cursor: Cursor,
-        *,
-        now: float,
-        by_content: bool,
-    ) -> Call:
-        """`append.lua`: returns [appended, mails that wait]."""
-        keys = [self.keys.lanes[lane], self.keys.queued, self.keys.cursor(key), self.keys.dead]
-        for month in months_kept(now, self.keep_days):
-            keys += (self.keys.done(month), self.keys.seen(month))
-        args: list[_Argument] = [cursor.uid_validity, cursor.last_uid, cursor.match_until, _ms(now)]
-        args += (month_ttl_s(self.keep_days), "1" if by_content else "0")
-        for mail in mails:
+    def append(self, append: Append) -> Call:
+        """`append.lua`: returns [appended, mails that wait, their bytes, cursor in place]."""
+        keys = self.keys
+        names = [
+            keys.lanes[append.lane],
+            keys.queued,
+            keys.cursor(append.key),
+            keys.dead,
+            keys.bytes,
+            keys.done,
+        ]
+        cursor, believed = append.cursor, append.believed
+        args = [*self._kept, "1" if append.by_content else "0", mailbox_tag(append.key.mailbox)]
+        args += (cursor.uid_validity, cursor.last_uid, cursor.match_until)
+        args += (believed.uid_validity, believed.last_uid)
+        for mail in append.mails:
             args += mail
-        return Call(keys, args)
+        return Call(names, args)
 
-    def settle(self, settlement: Settlement, now: float) -> Call:
+    def settle(self, settlement: Settlement) -> Call:
         """`settle.lua`: returns the number of entries that were no longer ours."""
-        month = months_kept(now, 0)[0]
-        keys = [*self._lanes(), self.keys.queued, self.keys.done(month)]
-        keys += (self.keys.delayed, self.keys.delayed_body, self.keys.dead)
-        args: list[_Argument] = [GROUP, month_ttl_s(self.keep_days), _ms(now)]
+        keys = self.keys
+        names = [
+            *self._lanes(),
+            keys.queued,
+            keys.delayed,
+            keys.delayed_body,
+            keys.dead,
+            keys.bytes,
+            keys.done,
+        ]
+        args: list[_Argument] = [GROUP, *self._kept]
         for lane in Lane:
             columns = settlement.done.get(lane)
-            args.append(len(columns.ids) if columns else 0)
+            args += (len(columns.ids), columns.size) if columns else (0, 0)
             if columns:
                 args += columns.ids
                 args += columns.identities
@@ -79,45 +97,76 @@ class Arguments:
         args.append(len(settlement.dead))
         for dead in settlement.dead:
             args += _dead(dead)
-        return Call(keys, args)
+        return Call(names, args)
 
-    def put_back(
-        self,
-        consumer: str,
-        now: float,
-        budget: int,
-        deaths_max: int,
-        *,
-        blamed: Sequence[tuple[Lane, bytes]] | None,
-        lease_of: str = "",
-    ) -> Call:
-        """`put_back.lua`: returns [moved, made dead letters, more]; [-1, 0, 0] if `lease_of` still lives.
+    def put_back(self, consumer: str, budget: int, ending: Ending) -> Call:
+        """`put_back.lua`: returns [moved, made dead letters, more]; [-1, 0, 0] if `lease_of` still lives."""
+        names = [*self._lanes(), self.keys.dead, self.keys.queued, self.keys.bytes]
+        if ending.lease_of:
+            names.append(self.keys.node(ending.lease_of))
+        args: list[_Argument] = [GROUP, consumer, budget, "1" if ending.may_have_run else "0"]
+        args += (ending.deaths_max, ending.reason, *_pairs(ending.blamed))
+        return Call(names, args)
 
-        `blamed` None says that no handler has seen any of the entries (an orderly stop).
-        """
-        keys = [*self._lanes(), self.keys.dead]
-        if lease_of:
-            keys.append(self.keys.node(lease_of))
-        may_have_run = "0" if blamed is None else "1"
-        args: list[_Argument] = [GROUP, consumer, budget, _ms(now), may_have_run, deaths_max]
-        for lane, entry_id in blamed or ():
-            args += (lane + 1, entry_id)
-        return Call(keys, args)
+    def release(self, consumer: str, budget: int, held: Sequence[tuple[Lane, bytes]]) -> Call:
+        """`release.lua`: returns how many of the consumer's other entries were given to everybody."""
+        return Call(self._lanes(), [GROUP, consumer, budget, *_pairs(held)])
 
-    def promote(self, now: float, budget: int) -> Call:
-        """`promote.lua`: returns how many were moved."""
-        return Call([self.keys.again, self.keys.delayed, self.keys.delayed_body], [_ms(now), budget])
+    def owned(self, consumer: str, entries: Iterable[tuple[Lane, bytes]]) -> Call:
+        """`owned.lua`: returns 1 for each entry that still is this consumer's, else 0."""
+        return Call(self._lanes(), [GROUP, consumer, *_pairs(entries)])
+
+    def hand_back(self, entries: Iterable[tuple[Lane, bytes]]) -> Call:
+        """`hand_back.lua`: returns how many were put into `again`."""
+        return Call(self._lanes(), [GROUP, *_pairs(entries)])
+
+    def promote(self, budget: int, identities: Sequence[str] = ()) -> Call:
+        """`promote.lua`: returns how many due retries it looked at; with `identities` these, due or not."""
+        names = [self.keys.again, self.keys.delayed, self.keys.delayed_body]
+        return Call(names, [budget, *identities])
+
+    def make_groups(self) -> Call:
+        """`make_groups.lua`: returns how many had to be made anew."""
+        return Call([*self._lanes(), self.keys.groups], [GROUP])
+
+    def regroup(self, grace_ms: int, budget: int) -> Call:
+        """`regroup.lua`: returns [brought back, 1 if unfinished]."""
+        return Call([*self._lanes(), self.keys.groups], [GROUP, grace_ms, budget])
+
+    def unread(self) -> Call:
+        """`unread.lua`: returns 1 if some entry was given to no worker yet."""
+        return Call(self._lanes(), [GROUP])
+
+    def states(self, identities: Sequence[str]) -> Call:
+        """`states.lua`: returns 0 (unknown), 1 (queued) or 2 (done) for each."""
+        return Call([self.keys.queued, self.keys.done], [self.keep_days, *identities])
+
+    def replay(self, ids: Sequence[bytes]) -> Call:
+        """`replay.lua`: returns how many dead letters were put into `again`."""
+        return Call([self.keys.again, self.keys.dead, self.keys.bytes], list(ids))
+
+    def discard(self, ids: Sequence[bytes]) -> Call:
+        """`discard.lua`: returns how many dead letters were removed."""
+        return Call([self.keys.queued, self.keys.dead, self.keys.done], [*self._kept, *ids])
+
+    def reconcile(self, cursors: Sequence[str]) -> Call:
+        """`reconcile.lua`: returns [forgotten, taken in, names of some of the forgotten]."""
+        keys = self.keys
+        names = [*self._lanes(), keys.queued, keys.delayed, keys.delayed_body, keys.dead, keys.bytes]
+        return Call([*names, *cursors], [keys.cursors])
 
     def _lanes(self) -> list[str]:
         return [self.keys.lanes[lane] for lane in Lane]
 
 
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
+def _pairs(entries: Iterable[tuple[Lane, bytes]]) -> list[_Argument]:
+    return [word for lane, entry_id in entries for word in (lane + 1, entry_id)]
 
 
 def _delayed(failed: Delayed) -> tuple[_Argument, ...]:
-    return failed.entry.lane + 1, failed.entry.id, failed.identity, _ms(failed.due_at)
+    entry, counts = failed.entry, "1" if failed.counts else "0"
+    error = failed.error.encode("utf-8", "replace")[:DELAYED_ERROR_MAX_BYTES]
+    return entry.lane + 1, entry.id, failed.identity, int(failed.after_s * 1000), counts, error
 
 
 def _dead(dead: Dead) -> tuple[_Argument, ...]:

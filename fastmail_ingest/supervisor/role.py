@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from fastmail_ingest.policy.restart import RestartPolicy
 from fastmail_ingest.supervisor.slots import Slot, SlotTable
 
+# A child that ends so has worn out by design (memory, age): its successor starts at once, nobody is to blame.
+EXIT_WORN_OUT = 76
+
 
 @dataclass(frozen=True)
 class Child:
@@ -33,6 +36,7 @@ class Role:
     cleared_up: bool = False  # a dead child's slot stays until somebody sets it FREE
     rolls: bool = False  # replaced one by one on HUP
     scales: bool = False  # TTIN and TTOU change how many there are
+    progress: Callable[[], int] | None = None  # how much all its children have finished so far
     hang_after_s: Callable[[], float] | None = None  # kill a child that holds one piece of work for longer
     probe: Callable[[], bool] | None = None  # for a child that cannot call slot.ready() itself
     start_first: bool = False  # roles of earlier stages wait until it is ready

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-COUNTERS = 24
+COUNTERS = 32
 MESSAGE_MAX_BYTES = 246
 TOKEN_MAX_BYTES = 46
 
@@ -19,7 +19,7 @@ TOKEN_MAX_BYTES = 46
 # process ever sees half of one. (The standard sizes of `struct`, with "=", are written byte by byte.)
 # Stages that have finished by themselves, then the counters of all children whose slot was used again.
 _TABLE_HEAD = struct.Struct(f"@{1 + COUNTERS}Q")
-_SLOT_HEAD = struct.Struct("@iBxxxIId")  # pid, state, role, generation, start time (time.monotonic())
+_SLOT_HEAD = struct.Struct("@iBBxxIId")  # pid, state, hung, role, generation, start time (time.monotonic())
 _CELL = struct.Struct("@dBB46s")  # since (time.monotonic(), 0 = empty), kind, length, token
 _COUNTER = struct.Struct("@Q")
 _MESSAGE = struct.Struct(f"@H{MESSAGE_MAX_BYTES}s")
@@ -28,6 +28,7 @@ _COUNTERS_AT = _SLOT_HEAD.size
 _MESSAGE_AT = _COUNTERS_AT + COUNTERS * _COUNTER.size
 _CELLS_AT = _MESSAGE_AT + _MESSAGE.size
 _STATE_AT = 4
+_HUNG_AT = 5
 
 
 class State(IntEnum):
@@ -63,9 +64,9 @@ class Slot:
             self._table.retire(counter, self.get(counter))
         size = _CELLS_AT + self.cells * _CELL.size
         self._memory[self._at : self._at + size] = bytes(size)
-        _SLOT_HEAD.pack_into(self._memory, self._at, 0, State.STARTING, role, generation, now)
+        _SLOT_HEAD.pack_into(self._memory, self._at, 0, State.STARTING, 0, role, generation, now)
 
-    def _head(self) -> tuple[int, int, int, int, float]:
+    def _head(self) -> tuple[int, int, int, int, int, float]:
         return _SLOT_HEAD.unpack_from(self._memory, self._at)
 
     @property
@@ -89,17 +90,26 @@ class Slot:
     @property
     def role(self) -> int:
         """The number of the role that this child plays."""
-        return self._head()[2]
+        return self._head()[3]
 
     @property
     def generation(self) -> int:
         """Counts all children of the supervisor: no two of them share it."""
-        return self._head()[3]
+        return self._head()[4]
 
     @property
     def started_at(self) -> float:
         """When it was forked, time.monotonic()."""
-        return self._head()[4]
+        return self._head()[5]
+
+    @property
+    def hung(self) -> bool:
+        """Whether it was killed because one piece of work took too long."""
+        return bool(self._memory[self._at + _HUNG_AT])
+
+    @hung.setter
+    def hung(self, hung: bool) -> None:
+        self._memory[self._at + _HUNG_AT] = hung
 
     def ready(self) -> None:
         """Say that this child has started and does its work."""

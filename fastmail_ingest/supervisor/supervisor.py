@@ -5,19 +5,18 @@ what runs. It never waits for a child; everything that happens wakes the one wai
 """
 
 import logging
-import random
 import resource
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from fastmail_ingest.policy import restart
 from fastmail_ingest.supervisor.child import STACK_DUMP_SIGNAL
 from fastmail_ingest.supervisor.fleet import Fleet
 from fastmail_ingest.supervisor.process import Process, RoleState, how_it_ended
 from fastmail_ingest.supervisor.report import Report
-from fastmail_ingest.supervisor.role import Role
+from fastmail_ingest.supervisor.role import EXIT_WORN_OUT, Role
 from fastmail_ingest.supervisor.slots import SlotTable, State
+from fastmail_ingest.supervisor.successor import plan_successor
 from fastmail_ingest.supervisor.wakeups import Wakeups
 
 _log = logging.getLogger(__name__)
@@ -30,7 +29,10 @@ LAST_STAGES_GRACE_S = 3.0
 
 
 class Supervisor:
-    """Runs roles until told to stop. `on_reload` is called on HUP; if it says True, children are rolled."""
+    """Runs roles until told to stop. `on_reload` is called on HUP; if it says True, children are rolled.
+
+    `find_stuck(now)` names children that do nothing although they should, by pid, each with the reason.
+    """
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Supervisor:
         drain_timeout_s: float,
         on_reload: Callable[[], bool] = lambda: True,
         on_status: Callable[[], None] = lambda: None,
+        find_stuck: Callable[[float], Iterable[tuple[int, str]]] = lambda _: (),
     ) -> None:
         self.report = Report()
         self._roles = list(roles)
@@ -46,6 +49,7 @@ class Supervisor:
         self._drain_timeout_s = drain_timeout_s
         self._on_reload = on_reload
         self._on_status = on_status
+        self._find_stuck = find_stuck
         self._states = {role.name: RoleState(role.count) for role in roles}
         self._rolling: list[int] = []  # pids of the old generation, to be replaced one by one
         self._draining_since = 0.0
@@ -67,6 +71,7 @@ class Supervisor:
                     self._account(process.role, usage)
                     self._bury(process, code, time.monotonic())
                 self._watch_hangs(time.monotonic())
+                self._watch_stuck(time.monotonic())
             self._fleet.close()
         if self._draining_since:
             self.report.drain_s = time.monotonic() - self._draining_since
@@ -210,12 +215,16 @@ class Supervisor:
             return
         if process.asked_to_stop:
             return
+        if code == EXIT_WORN_OUT:
+            _log.info("%s %d (pid %d) makes room for a fresh one", role.name, process.number, process.pid)
+            return
         how = how_it_ended(process, code)
         if not was_ready and not process.killed_for and code > 0:
             # It ended by itself before it could begin: doing the same again would end the same.
             self._fail(f"{role.name} cannot start: {how}")
             return
-        if not self._restart_later(process, now, how):
+        if broken := plan_successor(process, state, now, how):
+            self._fail(broken)
             return
         self.report.restarts += 1
         lived = now - process.started_at
@@ -223,25 +232,6 @@ class Supervisor:
             "%s %d (pid %d) died after %.1f s: %s; restarting",
             role.name, process.number, process.pid, lived, how,
         )  # fmt: skip
-
-    def _restart_later(self, process: Process, now: float, how: str) -> bool:
-        """Plan the successor of a dead child; False if the role is broken."""
-        role, state = process.role, self._states[process.role.name]
-        chance = random.random()  # noqa: S311 - spreads restarts, keeps no secret
-        if role.cleared_up and process.slot.held():
-            # Each piece of work is to blame for a limited number of deaths only: this ends by itself.
-            state.start_at = restart.after_blamed_death(role.restart, state.blamed_deaths, now, chance).at
-            state.blamed_deaths.append(now)
-            return True
-        lived = now - process.started_at
-        verdict = restart.decide(role.restart, state.young_deaths, lived, now, chance)
-        if isinstance(verdict, restart.RoleBroken):
-            self._fail(f"{role.name} died young {verdict.short_lives} times; last: {how}")
-            return False
-        if lived < role.restart.short_life_s:
-            state.young_deaths.append(now)
-        state.start_at = verdict.at
-        return True
 
     def _fail(self, reason: str) -> None:
         if not self.report.failed:
@@ -261,10 +251,22 @@ class Supervisor:
             limit = process.role.hang_after_s()
             longest = max((now - held.since for held in process.slot.held()), default=0.0)
             if longest > limit:
-                # Its stacks go to the log first; the dump is written by the signal handler, at once.
-                self._fleet.send(process, STACK_DUMP_SIGNAL)
-                time.sleep(0.05)
-                self._kill(process, f"one piece of work is in hand for {longest:.0f} s")
+                process.slot.hung = True
+                self._dump_and_kill(process, f"one piece of work is in hand for {longest:.0f} s")
+
+    def _watch_stuck(self, now: float) -> None:
+        if self._draining_since:
+            return
+        reasons = dict(self._find_stuck(now))
+        for process in self._fleet:
+            if process.pid in reasons and not process.killed_for:
+                self._dump_and_kill(process, reasons[process.pid])
+
+    def _dump_and_kill(self, process: Process, reason: str) -> None:
+        """Its stacks go to the log first; the dump is written by the signal handler, at once."""
+        self._fleet.send(process, STACK_DUMP_SIGNAL)
+        time.sleep(0.05)
+        self._kill(process, reason)
 
     # --- signals -----------------------------------------------------------------------------------
 

@@ -27,3 +27,8 @@ class Counter(IntEnum):
     BATCH_SIZE = 18
     SOURCE_FAILURES = 19
     COUNTED = 20  # rounds in which maintenance set its gauges
+    ALIVE_NS = 21  # last sign of life of the process' own loop; 0 if it never gave one
+    HANDLER_BREAKER = 22  # 0 closed, 1 open, 2 half-open
+    REDIS_BREAKER = 23
+    UNREAD_SINCE_NS = 24  # since when there always was an entry that no worker had been given; 0 if none
+    ACCOUNTS_OPEN = 25  # accounts whose breaker is not closed

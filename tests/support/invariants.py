@@ -2,6 +2,10 @@
 
 import redis
 
+from fastmail_ingest.stream.keys import Keys
+from fastmail_ingest.stream.ledger import Ledger
+from fastmail_ingest.stream.scripts import Arguments
+
 LANES = ("again", "live", "backfill")
 
 
@@ -12,9 +16,9 @@ def assert_invariants(client: redis.Redis, prefix: str = "fmi", *, workers_live:
     delayed, dead = client.zcard(f"{base}:delayed"), client.xlen(f"{base}:dead")
     assert client.scard(f"{base}:queued") == lanes + delayed + dead
     assert client.hlen(f"{base}:delayed:body") == delayed
-    queued = client.smembers(f"{base}:queued")
-    for key in client.scan_iter(match=f"{base}:done:*"):
-        assert not queued & client.smembers(key)
+    names = [name.decode() for name in client.smembers(f"{base}:queued")]
+    states = Ledger(_url(client), "", Arguments(Keys(prefix), 90)).states(names)
+    assert set(states) <= {"queued"}
     if not workers_live:
         for lane in LANES:
             if client.exists(f"{base}:{lane}"):
@@ -23,7 +27,15 @@ def assert_invariants(client: redis.Redis, prefix: str = "fmi", *, workers_live:
 
 def done_count(client: redis.Redis, prefix: str = "fmi") -> int:
     """How many mails the ledger knows as handled."""
-    return sum(client.scard(key) for key in client.scan_iter(match=f"{{{prefix}:0}}:done:*"))
+    months = (
+        key for key in client.scan_iter(match=f"{{{prefix}:0}}:done:??????") if client.type(key) == b"hash"
+    )
+    return sum(int(client.hget(month, "done") or 0) for month in months)
+
+
+def _url(client: redis.Redis) -> str:
+    place = client.connection_pool.connection_kwargs
+    return f"unix://{place['path']}" if "path" in place else f"redis://{place['host']}:{place['port']}"
 
 
 def dead_letters(client: redis.Redis, prefix: str = "fmi") -> list[dict[bytes, bytes]]:

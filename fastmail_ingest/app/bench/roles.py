@@ -13,8 +13,9 @@ from fastmail_ingest.app.memory import measure_private_memory
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.model import envelope as codec
+from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.entry import NewMail
-from fastmail_ingest.model.identity import content_hash, identify
+from fastmail_ingest.model.identity import content_hash, content_key, identify
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.simulator import Account, Corpus, ImapServer, Mailbox, Store, deliver, preload
@@ -80,7 +81,8 @@ def run_filler(plan: BenchPlan, mails: Corpus, runtime: Runtime, child: Child) -
     key = MailboxKey("bench", MAILBOX)
     for start in range(1, plan.emails + 1, _FILL_BATCH):
         uids = range(start, min(start + _FILL_BATCH, plan.emails + 1))
-        ledger.append(key, new_mails(key, uids, mails), Cursor(1, uids[-1]))
+        believed = Cursor(1, start - 1) if start > 1 else Cursor()
+        ledger.append(Append(key, new_mails(key, uids, mails), Cursor(1, uids[-1]), believed))
     child.slot.ready()
     while stopper.wait(_STALLED_S):
         pass
@@ -98,7 +100,7 @@ def new_mails(key: MailboxKey, uids: Sequence[int], mails: Corpus) -> list[NewMa
             codec.CODEC_VERSION, identity, key.account, key.mailbox, 1, uid, (), (), "", 0.0, len(raw),
             hashed, time.time(), hashed.hex(), raw,
         )  # fmt: skip
-        made.append(NewMail(identity, hashed, codec.encode(envelope)))
+        made.append(NewMail(identity, content_key(key.account, hashed), codec.encode(envelope)))
     return made
 
 

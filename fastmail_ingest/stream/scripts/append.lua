@@ -1,57 +1,61 @@
 -- Purpose: take fetched mails into a lane, once each, and move the mailbox's cursor, atomically.
---          Sending it twice changes nothing the second time.
--- KEYS:    1 lane  2 queued  3 cursor  4 dead  5.. pairs of (done, seen) for each month kept, newest first
--- ARGV:    1 uid_validity  2 last_uid (cursor afterwards)  3 match_until  4 now (ms)  5 month TTL (s)
---          6 "1" to recognise mails by content (UIDVALIDITY changed), else "0"
---          7.. triples of (identity, content hash, payload)
--- Returns: {number appended, number of mails queued that are no dead letters}
+--          Sending it twice changes nothing the second time. The cursor moves only from where the sender
+--          believes it to be: whoever was overtaken, rewound or restored must look again.
+-- USES:    ledger
+-- KEYS:    1 lane  2 queued  3 cursor  4 dead  5 bytes  6 done
+-- ARGV:    1 keep (days)  2 month TTL (s)  3 "1" to recognise mails by content in their own mailbox, too
+--          (UIDVALIDITY changed), else "0"  4 tag of the mailbox
+--          5 uid_validity (0: leave the cursor alone)  6 last_uid  7 match_until, all after this call
+--          8 uid_validity  9 last_uid, as the sender believes them to be before it
+--          10.. triples of (identity, content digest, payload)
+-- Returns: {number appended, number of mails queued that are no dead letters, their bytes,
+--           1 if the cursor is where it should be, else 0}
 
 local lane, queued, cursor = KEYS[1], KEYS[2], KEYS[3]
-local this_done, this_seen = KEYS[5], KEYS[6]
-local by_content = ARGV[6] == '1'
-local appended, hashes = 0, {}
+local months = open_months(KEYS[6], tonumber(ARGV[1]), ARGV[2])
+local by_content, tag = ARGV[3] == '1', ARGV[4]
+local appended, bytes, renamed, contents = 0, 0, {}, {}
 
-local function handled(identity)
-  for key = 5, #KEYS, 2 do
-    if redis.call('SISMEMBER', KEYS[key], identity) == 1 then return true end
-  end
-  return false
+-- The same bytes in another mailbox are the same mail, filed twice. In its own mailbox they are two mails,
+-- unless the mailbox is being read anew.
+local function seen_before(content)
+  local where = find_digest(months, content)
+  return where and (by_content or where ~= tag)
 end
 
-local function content_seen(hash)
-  for key = 6, #KEYS, 2 do
-    if redis.call('SISMEMBER', KEYS[key], hash) == 1 then return true end
-  end
-  return false
-end
-
-for at = 7, #ARGV, 3 do
-  local identity, hash = ARGV[at], ARGV[at + 1]
-  if not handled(identity) then
-    if by_content and redis.call('SISMEMBER', queued, identity) == 0 and content_seen(hash) then
+for at = 10, #ARGV, 3 do
+  local identity, content, payload = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  if redis.call('SISMEMBER', queued, identity) == 0 and not is_done(months, identity) then
+    if seen_before(content) then
       -- The same mail under a new name: remember the new name, so that it is known from now on.
-      redis.call('SADD', this_done, identity)
-      redis.call('EXPIRE', this_done, ARGV[5])
-    elseif redis.call('SADD', queued, identity) == 1 then
-      redis.call('XADD', lane, '*', 'm', ARGV[at + 2])
-      hashes[#hashes + 1] = hash
-      appended = appended + 1
+      renamed[#renamed + 1] = identity
+    else
+      redis.call('SADD', queued, identity)
+      redis.call('XADD', lane, '*', 'm', payload)
+      add_digest(months[1], content, tag)
+      appended, bytes = appended + 1, bytes + #payload
     end
   end
 end
 
-if appended > 0 then
-  redis.call('SADD', this_seen, unpack(hashes))
-  redis.call('EXPIRE', this_seen, ARGV[5])
+if #renamed > 0 then remember(months[1], renamed) end
+if bytes > 0 then redis.call('INCRBY', KEYS[5], bytes) end
+close_months(months)
+
+local in_place = 1
+if ARGV[5] ~= '0' then
+  local known = redis.call('HMGET', cursor, 'uid_validity', 'last_uid')
+  local validity, last_uid = known[1] or '0', known[2] or '0'
+  local as_believed = validity == ARGV[8] and last_uid == ARGV[9]
+  local moved_before = validity == ARGV[5] and last_uid == ARGV[6]
+  if as_believed or moved_before then
+    redis.call('HSET', cursor, 'uid_validity', ARGV[5], 'last_uid', ARGV[6], 'match_until', ARGV[7],
+      'last_poll', now_ms)
+    if appended > 0 then redis.call('HINCRBY', cursor, 'count', appended) end
+  else
+    in_place = 0
+  end
 end
 
--- Only forward: a producer that was slow to die must not take its successor's progress back.
-local known = redis.call('HMGET', cursor, 'uid_validity', 'last_uid')
-local same_uids = known[1] == ARGV[1]
-if not same_uids or tonumber(ARGV[2]) >= tonumber(known[2] or '0') then
-  redis.call('HSET', cursor, 'uid_validity', ARGV[1], 'last_uid', ARGV[2], 'match_until', ARGV[3])
-end
-redis.call('HSET', cursor, 'last_poll', ARGV[4])
-if appended > 0 then redis.call('HINCRBY', cursor, 'count', appended) end
-
-return {appended, redis.call('SCARD', queued) - redis.call('XLEN', KEYS[4])}
+local waiting = redis.call('SCARD', queued) - redis.call('XLEN', KEYS[4])
+return {appended, waiting, tonumber(redis.call('GET', KEYS[5]) or 0), in_place}

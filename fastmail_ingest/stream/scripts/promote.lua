@@ -1,18 +1,20 @@
 -- Purpose: move failed mails whose time has come back into the `again` lane.
+-- USES:    entry
 -- KEYS:    1 again  2 delayed  3 delayed:body
--- ARGV:    1 now (ms)  2 most to move in this call
--- Returns: number moved
+-- ARGV:    1 most to move in this call  2.. identities to move whether or not their time has come
+-- Returns: number of mails looked at
 
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+local clock = redis.call('TIME')
+local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local due = {}
+for i = 2, #ARGV do due[#due + 1] = ARGV[i] end
+if #due == 0 then due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now_ms, 'LIMIT', 0, ARGV[1]) end
+
 for _, identity in ipairs(due) do
   local packed = redis.call('HGET', KEYS[3], identity)
   -- Removing comes first: a Redis without memory refuses a script that begins with adding.
   redis.call('ZREM', KEYS[2], identity)
   redis.call('HDEL', KEYS[3], identity)
-  if packed then
-    local fields = cmsgpack.unpack(packed)
-    redis.call('XADD', KEYS[1], '*', 'm', fields.m or '', 'f', fields.f or '0', 'r', fields.r or '0',
-      'k', fields.k or '0')
-  end
+  if packed then add_again(KEYS[1], cmsgpack.unpack(packed)) end
 end
 return #due

@@ -1,53 +1,54 @@
 -- Purpose: give a consumer's unfinished entries back to everybody, and remove the consumer when it has
 --          none left. Entries get new ids, so whatever their old owner still writes about them is void.
--- KEYS:    1 again  2 live  3 backfill  4 dead  [5 lease of the consumer's node]
--- ARGV:    1 group  2 consumer  3 most entries to look at in this call  4 now (ms)
---          5 "1" if the handler may have seen them (the consumer died), "0" if it surely has not
---          6 deaths after which a blamed entry becomes a dead letter
+-- USES:    entry
+-- KEYS:    1 again  2 live  3 backfill  4 dead  5 queued  6 bytes  [7 lease of the consumer's node]
+-- ARGV:    1 group  2 consumer  3 most entries to look at in this call
+--          4 "1" if the handler may have seen them (the consumer died), "0" if it surely has not
+--          5 deaths after which a blamed entry becomes a dead letter
+--          6 how it ended: "killed_worker" or "hung"
 --          7.. pairs of (lane 1-3, entry id) that were in hand at the death, and so are blamed
--- Returns: {moved, made dead letters, 1 if more is left else 0}; {-1, 0, 0} if the lease in KEYS[5] is alive
+-- Returns: {moved, made dead letters, 1 if more is left else 0}; {-1, 0, 0} if the lease in KEYS[7] is alive
 
-if KEYS[5] and redis.call('EXISTS', KEYS[5]) == 1 then return {-1, 0, 0} end
+if KEYS[7] and redis.call('EXISTS', KEYS[7]) == 1 then return {-1, 0, 0} end
 
+local clock = redis.call('TIME')
+local now_ms = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local group, consumer, budget = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local may_have_run, deaths_max = ARGV[5] == '1', tonumber(ARGV[6])
+local may_have_run, deaths_max, reason = ARGV[4] == '1', tonumber(ARGV[5]), ARGV[6]
 local blamed = {}
 for at = 7, #ARGV, 2 do blamed[ARGV[at] .. ' ' .. ARGV[at + 1]] = true end
 local moved, buried, seen = 0, 0, 0
 
--- The identity is the payload's second element; "" if the payload is not ours. Redis' cmsgpack knows no
--- binary type, so the array cannot be unpacked whole: its elements are, one after the other.
-local function identity_of(fields)
-  local ok, identity = pcall(function()
-    local at = string.byte(fields.m) == 0xdc and 3 or 1
-    local after_version = cmsgpack.unpack_one(fields.m, at)
-    local _, found = cmsgpack.unpack_one(fields.m, after_version)
-    return found
-  end)
-  return ok and type(identity) == 'string' and identity or ''
-end
-
-local function bury(fields, deaths)
-  redis.call('XADD', KEYS[4], '*', 'm', fields.m or '', 'id', identity_of(fields), 'reason', 'killed_worker',
-    'error', 'WorkerDied', 'message', 'in hand at ' .. deaths .. ' deaths of a worker', 'traceback', '',
-    'f', fields.f or '0', 'r', fields.r or '0', 'k', tostring(deaths), 'at', ARGV[4])
+local function bury(id, fields, why)
+  local identity = identity_of(fields.m)
+  if identity == '' then identity = 'foreign:' .. id end
+  if redis.call('SADD', KEYS[5], identity) == 0 and redis.call('DECRBY', KEYS[6], #fields.m) < 0 then
+    redis.call('DEL', KEYS[6])
+  end
+  why.traceback, why.at = '', now_ms
+  bury_entry(KEYS[4], identity, fields, why)
   buried = buried + 1
 end
 
 local function give_back(lane_number, id)
   local lane = KEYS[lane_number]
-  local found = redis.call('XRANGE', lane, id, id)
+  local fields = read_entry(lane, id)
   redis.call('XACK', lane, group, id)
-  if not found[1] then return end
-  local fields, flat = {}, found[1][2]
-  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  if not fields then return end
   local deaths = tonumber(fields.k or '0')
   if blamed[lane_number .. ' ' .. id] then deaths = deaths + 1 end
   redis.call('XDEL', lane, id)
-  if deaths >= deaths_max then return bury(fields, deaths) end
-  local returns = tonumber(fields.r or '0')
-  if may_have_run then returns = returns + 1 end
-  redis.call('XADD', KEYS[1], '*', 'm', fields.m or '', 'f', fields.f or '0', 'r', returns, 'k', deaths)
+  fields.k = tostring(deaths)
+  if fields.m == '' then
+    return bury(id, fields, {reason = 'undecodable', error = 'UndecodableEntry',
+      message = 'an entry without a payload, written by another program'})
+  end
+  if deaths >= deaths_max then
+    return bury(id, fields, {reason = reason, error = 'WorkerDied',
+      message = 'in hand at ' .. deaths .. ' deaths of a worker'})
+  end
+  if may_have_run then fields.r = tostring(tonumber(fields.r or '0') + 1) end
+  add_again(KEYS[1], fields)
   moved = moved + 1
 end
 

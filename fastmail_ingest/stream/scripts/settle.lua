@@ -1,56 +1,60 @@
 -- Purpose: write down what became of a batch: done, to be tried again, or dead; all of it or nothing.
 --          An entry that is no longer in its lane was put back and belongs to somebody else by now:
 --          whatever is said about it is ignored. So the entry id is the fence against late writers.
--- KEYS:    1 again  2 live  3 backfill  4 queued  5 done of this month  6 delayed  7 delayed:body  8 dead
--- ARGV:    1 group  2 month TTL (s)  3 now (ms)
---          then for each lane (again, live, backfill): n, n entry ids, n identities   -- done
---          then n, and n times: lane (1-3), entry id, identity, due (ms)              -- delayed
+-- USES:    ledger entry
+-- KEYS:    1 again  2 live  3 backfill  4 queued  5 delayed  6 delayed:body  7 dead  8 bytes  9 done
+-- ARGV:    1 group  2 keep (days)  3 month TTL (s)
+--          then for each lane (again, live, backfill): n, bytes of the n payloads, n entry ids,
+--                               n identities                                          -- done
+--          then n, and n times: lane (1-3), entry id, identity, wait (ms), "1" if it counts as a failure,
+--                               error                                                 -- delayed
 --          then n, and n times: lane (1-3), entry id, identity, reason, error type,
 --                               message, traceback                                    -- dead
 -- Returns: number of entries ignored because they were no longer ours
 
-local group, at, ignored, finished = ARGV[1], 4, 0, false
-local queued, done, delayed, body, dead = KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local group, at, ignored, freed = ARGV[1], 4, 0, 0
+local queued, delayed, body, dead = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local months = open_months(KEYS[9], tonumber(ARGV[2]), ARGV[3])
 
-local function forget(identity)
-  redis.call('SREM', queued, identity)
-  redis.call('SADD', done, identity)
-  finished = true
-end
-
-local function settle_done(lane, first, count)
+local function settle_done(lane, first, count, bytes)
   local ids_last = first + count - 1
+  local finished = {}
+  -- Removing comes first, everywhere: a Redis without memory refuses a script that begins with adding.
   local acked = redis.call('XACK', lane, group, unpack(ARGV, first, ids_last))
   if acked == count then
     redis.call('XDEL', lane, unpack(ARGV, first, ids_last))
-    redis.call('SREM', queued, unpack(ARGV, first + count, ids_last + count))
-    redis.call('SADD', done, unpack(ARGV, first + count, ids_last + count))
-    finished = true
-    return
+    freed = freed + bytes
+    for i = first + count, ids_last + count do finished[#finished + 1] = ARGV[i] end
+  else
+    for i = first, ids_last do
+      local fields = read_entry(lane, ARGV[i])
+      if fields then
+        redis.call('XDEL', lane, ARGV[i])
+        freed = freed + #fields.m
+        finished[#finished + 1] = ARGV[i + count]
+      else
+        ignored = ignored + 1
+      end
+    end
   end
-  for i = first, ids_last do
-    if redis.call('XDEL', lane, ARGV[i]) == 1 then forget(ARGV[i + count]) else ignored = ignored + 1 end
+  if #finished > 0 then
+    redis.call('SREM', queued, unpack(finished))
+    remember(months[1], finished)
   end
 end
 
--- Fields of an entry as a table, or nil if it is gone.
+-- Take an entry out of its lane; nil if it is gone.
 local function take(lane, id)
-  local found = redis.call('XRANGE', lane, id, id)
+  local fields = read_entry(lane, id)
   redis.call('XACK', lane, group, id)
-  if not found[1] then
-    ignored = ignored + 1
-    return nil
-  end
-  redis.call('XDEL', lane, id)
-  local fields, flat = {}, found[1][2]
-  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  if fields then redis.call('XDEL', lane, id) else ignored = ignored + 1 end
   return fields
 end
 
 for lane = 1, 3 do
-  local count = tonumber(ARGV[at])
-  if count > 0 then settle_done(KEYS[lane], at + 1, count) end
-  at = at + 1 + 2 * count
+  local count, bytes = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  if count > 0 then settle_done(KEYS[lane], at + 2, count, bytes) end
+  at = at + 2 + 2 * count
 end
 
 local count = tonumber(ARGV[at])
@@ -58,11 +62,15 @@ at = at + 1
 for _ = 1, count do
   local fields = take(KEYS[tonumber(ARGV[at])], ARGV[at + 1])
   if fields then
-    fields.f = tostring(tonumber(fields.f or '0') + 1)
-    redis.call('ZADD', delayed, ARGV[at + 3], ARGV[at + 2])
-    redis.call('HSET', body, ARGV[at + 2], cmsgpack.pack(fields))
+    local identity = ARGV[at + 2]
+    -- A failure that does not count still was a call of the handler.
+    local counter = ARGV[at + 4] == '1' and 'f' or 'r'
+    fields[counter] = tostring(tonumber(fields[counter] or '0') + 1)
+    fields.e = ARGV[at + 5]
+    redis.call('ZADD', delayed, now_ms + tonumber(ARGV[at + 3]), identity)
+    redis.call('HSET', body, identity, cmsgpack.pack(fields))
   end
-  at = at + 4
+  at = at + 6
 end
 
 count = tonumber(ARGV[at])
@@ -70,12 +78,17 @@ at = at + 1
 for _ = 1, count do
   local fields = take(KEYS[tonumber(ARGV[at])], ARGV[at + 1])
   if fields then
-    redis.call('XADD', dead, '*', 'm', fields.m or '', 'id', ARGV[at + 2], 'reason', ARGV[at + 3],
-      'error', ARGV[at + 4], 'message', ARGV[at + 5], 'traceback', ARGV[at + 6],
-      'f', fields.f or '0', 'r', fields.r or '0', 'k', fields.k or '0', 'at', ARGV[3])
+    local identity = ARGV[at + 2]
+    if identity == '' then identity = identity_of(fields.m) end
+    if identity == '' then identity = 'foreign:' .. ARGV[at + 1] end
+    -- Of a foreign entry nobody has heard before: as a dead letter it counts like all others.
+    if redis.call('SADD', queued, identity) == 0 then freed = freed + #fields.m end
+    bury_entry(dead, identity, fields, {reason = ARGV[at + 3], error = ARGV[at + 4],
+      message = ARGV[at + 5], traceback = ARGV[at + 6], at = now_ms})
   end
   at = at + 7
 end
 
-if finished then redis.call('EXPIRE', done, ARGV[2]) end
+close_months(months)
+if freed > 0 and redis.call('DECRBY', KEYS[8], freed) < 0 then redis.call('DEL', KEYS[8]) end
 return ignored

@@ -7,18 +7,28 @@ from datetime import timedelta
 
 import pytest
 
+from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.errors import Reject, Retry
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.pipeline.batch import RetryRule, handle_batch, handle_inline, handle_one
+from fastmail_ingest.pipeline.batch import handle_batch, handle_inline, handle_one
+from fastmail_ingest.pipeline.custody import Taken
+from fastmail_ingest.pipeline.guard import Guard
+from fastmail_ingest.pipeline.judge import Judge
 from fastmail_ingest.policy.backoff import Backoff
+from fastmail_ingest.policy.retry import ErrorRules, RetryRule
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.scripts import Arguments
 
 RULE = RetryRule(attempts=3, backoff=Backoff(first_s=10, multiplier=2, cap_s=100, jitter=0))
 LONG_S = 60.0
+
+
+def judge(failures: int = 1000, recovery_s: float = 30.0) -> Judge:
+    breaker = CircuitBreaker("handler", failures=failures, recovery_s=recovery_s, successes=1)
+    return Judge(ErrorRules(RULE), Guard(breaker, ["OSError"]))
 
 
 class DeskLog:
@@ -47,17 +57,20 @@ def entry(number: int, *, failures: int = 0, returns: int = 0, **changes: object
 
 
 def inline(
-    function: Callable[[Email], object], entries: Sequence[Entry], until: float = math.inf
+    function: Callable[[Email], object],
+    entries: Sequence[Entry],
+    until: float = math.inf,
+    by: Judge | None = None,
 ) -> tuple[Settlement, int, DeskLog]:
-    desk = DeskLog()
-    settlement, handled = handle_inline(function, entries, desk, RULE, until)
-    return settlement, handled, desk
+    desk, taken = DeskLog(), Taken(list(entries), 0.0)
+    settlement = handle_inline(function, taken, desk, by or judge(), until)
+    return settlement, taken.begun, desk
 
 
 def in_batch(
     function: Callable[..., object], entries: Sequence[Entry], timeout_s: float = LONG_S
 ) -> Settlement:
-    return asyncio.run(handle_batch(function, entries, RULE, timeout_s))
+    return asyncio.run(handle_batch(function, entries, judge(), timeout_s))
 
 
 def done(settlement: Settlement) -> list[str]:
@@ -159,7 +172,7 @@ def test_an_async_handler_has_a_deadline() -> None:
     async def never(email: Email) -> None:
         await asyncio.Event().wait()
 
-    settlement = asyncio.run(handle_one(never, entry(1), RULE, 0.0))
+    settlement = asyncio.run(handle_one(never, entry(1), judge(), 0.0))
     assert settlement.delayed[0].error == "TimeoutError: not finished after handler.timeout = 0.0 s"
 
 
@@ -171,7 +184,7 @@ def test_a_strange_delay_harms_no_neighbour(after: object) -> None:
     error = Retry("later", after=after)  # type: ignore[arg-type]
     settlement, _, _ = inline(raising(error, "m1"), [entry(n) for n in range(3)])
     assert done(settlement) == ["m0", "m2"]
-    assert Arguments(Keys("t"), 30).settle(settlement, now=1.6e9).args
+    assert Arguments(Keys("t"), 30).settle(settlement).args
 
 
 class Unspeakable(Exception):
@@ -199,14 +212,14 @@ def test_a_handler_in_a_thread_that_was_never_awaited_is_not_done() -> None:
     async def in_thread(email: Email) -> object:
         return work(email)
 
-    assert done(asyncio.run(handle_one(in_thread, entry(1), RULE, LONG_S))) == []
+    assert done(asyncio.run(handle_one(in_thread, entry(1), judge(), LONG_S))) == []
 
 
 def test_a_handler_that_cancels_itself_fails_its_own_mail() -> None:
     async def handle(email: Email) -> None:
         raise asyncio.CancelledError
 
-    (delayed,) = asyncio.run(handle_one(handle, entry(1), RULE, LONG_S)).delayed
+    (delayed,) = asyncio.run(handle_one(handle, entry(1), judge(), LONG_S)).delayed
     assert "cancelled from within" in delayed.error
 
 
@@ -226,9 +239,62 @@ def test_a_batch_that_is_late_says_so_and_shows_which_mail_is_in_hand() -> None:
         await asyncio.Event().wait()
 
     settlement = asyncio.run(
-        handle_batch(never, [entry(1), entry(2)], RULE, 0.0, lambda one: shown.append(one.id))
+        handle_batch(never, [entry(1), entry(2)], judge(), 0.0, lambda one: shown.append(one.id))
     )
     assert shown == [b"1-0", b"2-0"]
     assert {delayed.error for delayed in settlement.delayed} == {
         "TimeoutError: not finished after handler.timeout = 0.0 s"
     }
+
+
+# --- the breaker around the handler -----------------------------------------------------------------
+
+
+def test_an_open_breaker_stops_the_batch_and_burns_no_attempt() -> None:
+    court = judge(failures=3)
+    settlement, handled, _ = inline(
+        raising(ConnectionError("down"), *[f"m{n}" for n in range(10)]),
+        [entry(n, failures=2) for n in range(10)],
+        by=court,
+    )
+    assert (handled, court.guard.closed) == (3, False)
+    # The first two failed before anybody could know; the third opened it, and is not to blame.
+    assert [dead.reason for dead in settlement.dead] == ["retries_exhausted"] * 2
+    assert [(delayed.identity, delayed.counts) for delayed in settlement.delayed] == [("m2", False)]
+
+
+def test_failures_of_the_mails_themselves_open_nothing() -> None:
+    court = judge(failures=2)
+    inline(raising(ValueError("bad mail"), "m1", "m2", "m3"), [entry(n) for n in range(1, 4)], by=court)
+    assert court.guard.closed
+
+
+def test_a_success_in_between_begins_the_count_anew() -> None:
+    court = judge(failures=2)
+    inline(raising(ConnectionError("down"), "m1", "m3"), [entry(n) for n in range(1, 5)], by=court)
+    assert court.guard.closed
+
+
+def test_our_own_deadline_says_nothing_about_a_dependency() -> None:
+    court = judge(failures=1)
+
+    async def never(email: Email) -> None:
+        await asyncio.Event().wait()
+
+    asyncio.run(handle_one(never, entry(1), court, 0.0))
+    assert court.guard.closed
+
+
+@pytest.mark.parametrize("answer", ["fails", "succeeds", "rejects"])
+def test_a_probe_decides(answer: str) -> None:
+    court = judge(failures=1, recovery_s=0.0)
+    inline(raising(ConnectionError("down"), "m1"), [entry(1)], by=court)
+    assert not court.guard.takes
+    assert court.guard.begin_probe()
+    assert court.guard.takes
+    error = {"fails": ConnectionError("still down"), "rejects": Reject("no"), "succeeds": ValueError()}[
+        answer
+    ]
+    settlement, _, _ = inline(raising(error, "m2" if answer != "succeeds" else "none"), [entry(2)], by=court)
+    assert court.guard.closed is (answer != "fails")
+    assert [delayed.counts for delayed in settlement.delayed] == ([False] if answer == "fails" else [])

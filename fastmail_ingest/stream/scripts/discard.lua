@@ -1,0 +1,22 @@
+-- Purpose: remove dead letters, by an operator's wish. Their mails count as done: they do not come again.
+-- USES:    ledger entry
+-- KEYS:    1 queued  2 dead  3 done
+-- ARGV:    1 keep (days)  2 month TTL (s)  3.. ids of dead letters
+-- Returns: number removed
+
+local months = open_months(KEYS[3], tonumber(ARGV[1]), ARGV[2])
+local finished, removed = {}, 0
+for at = 3, #ARGV do
+  local fields = read_entry(KEYS[2], ARGV[at])
+  if fields then
+    redis.call('XDEL', KEYS[2], ARGV[at])
+    removed = removed + 1
+    if fields.id and fields.id ~= '' then
+      redis.call('SREM', KEYS[1], fields.id)
+      finished[#finished + 1] = fields.id
+    end
+  end
+end
+remember(months[1], finished)
+close_months(months)
+return removed

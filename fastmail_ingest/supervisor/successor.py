@@ -1,0 +1,42 @@
+"""When the successor of a dead child starts, or why there shall be none."""
+
+import logging
+import random
+
+from fastmail_ingest.policy import restart
+from fastmail_ingest.supervisor.process import Process, RoleState
+
+_log = logging.getLogger(__name__)
+
+
+def plan_successor(process: Process, state: RoleState, now: float, how: str) -> str:
+    """Set when the next child of the role may start; returns why the role is broken, empty if it is not."""
+    role = process.role
+    chance = random.random()  # noqa: S311 - spreads restarts, keeps no secret
+    if role.cleared_up and process.slot.held():
+        # Each piece of work is to blame for a limited number of deaths only: this ends by itself.
+        _note_blamed_death(process, state)
+        start = restart.after_blamed_death(role.restart, state.deadly, state.blamed_deaths, now, chance)
+        if state.deadly > role.restart.deadly_max:
+            _log.error(
+                "%d pieces of work in a row killed %s: the next is tried in %.1f s",
+                state.deadly, role.name, start.at - now,
+            )  # fmt: skip
+        state.start_at = start.at
+        state.blamed_deaths.append(now)
+        return ""
+    lived = now - process.started_at
+    verdict = restart.decide(role.restart, state.young_deaths, lived, now, chance)
+    if isinstance(verdict, restart.RoleBroken):
+        return f"{role.name} died young {verdict.short_lives} times; last: {how}"
+    if lived < role.restart.short_life_s:
+        state.young_deaths.append(now)
+    state.start_at = verdict.at
+    return ""
+
+
+def _note_blamed_death(process: Process, state: RoleState) -> None:
+    """Count deaths in a row between which nothing was finished."""
+    progress = process.role.progress() if process.role.progress is not None else 0
+    state.deadly = state.deadly + 1 if progress == state.progress else 1
+    state.progress = progress
