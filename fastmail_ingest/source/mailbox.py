@@ -1,15 +1,18 @@
 """A mailbox that is read and watched over one connection, without ever changing it."""
 
+import time
 from collections.abc import Iterator
 
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 
 from fastmail_ingest.config import Account
 from fastmail_ingest.errors import MailboxRefused, ProtocolError, SourceUnavailable
+from fastmail_ingest.model.identity import content_hash
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
 from fastmail_ingest.policy.uidplan import Window
-from fastmail_ingest.source.fetch import read_fetch
-from fastmail_ingest.source.session import explained, hang_up, log_in
+from fastmail_ingest.source.fetch import TakesAway, check_status, read_fetch, seems_to_swallow
+from fastmail_ingest.source.session import explained, hang_up, is_for_now, log_in
+from fastmail_ingest.source.wire import check_bye, shown
 
 # BODY.PEEK[] and EXAMINE: never BODY[] or SELECT, which would set \Seen (RFC 9051 6.4.5).
 _ITEMS = ["UID", "FLAGS", "INTERNALDATE"]
@@ -55,6 +58,8 @@ class Connection:
             except IMAPClientAbortError:
                 raise
             except IMAPClientError as error:
+                if is_for_now(error):
+                    raise
                 raise MailboxRefused(
                     f"mailbox {mailbox!r} cannot be opened: {error}. {self._remedy()}"
                 ) from error
@@ -69,7 +74,12 @@ class Connection:
 
     def _remedy(self) -> str:
         """What mailboxes there are, for somebody who has misspelt one."""
-        names = sorted(str(name) for _, _, name in self._client.list_folders())
+        try:
+            names = sorted(str(name) for _, _, name in self._client.list_folders())
+        except IMAPClientAbortError:
+            raise
+        except IMAPClientError:
+            return "remedy: name mailboxes that exist"
         return f"remedy: name mailboxes that exist: {', '.join(names[:_NAMES_SHOWN])}"
 
     def _uid_next_by_search(self) -> int:
@@ -96,31 +106,59 @@ class Connection:
     def fetch(self, window: Window, *, headers_only: bool = False) -> Iterator[Fetched]:
         """Stream the mails of a window as they arrive; flag updates and mails outside of it are dropped."""
         body = "RFC822.SIZE BODY.PEEK[HEADER]" if headers_only else "BODY.PEEK[]"
+        doubtful: dict[int, bytes] = {}
+
+        def takes_away(mail: Fetched) -> bool:
+            if mail.raw is None or not seems_to_swallow(mail.raw):
+                return False
+            doubtful[mail.uid] = content_hash(mail.raw)
+            return True
+
         with explained(self._account):
-            tag = self._client.send_command(f"UID FETCH {window} ({self._items} {body})")
-            for fetched in read_fetch(self._client.wire, tag, self._max_mail, self._note_line):
+            for fetched in self._fetch(window, body, takes_away):
                 if fetched.raw is not None and window.first <= fetched.uid <= window.last:
                     yield fetched
+            for uid, hashed in doubtful.items():
+                if window.first <= uid <= window.last:
+                    yield self._once_more(uid, hashed, body)
+
+    def _fetch(self, window: Window, body: str, takes_away: TakesAway) -> Iterator[Fetched]:
+        tag = self._client.send_command(f"UID FETCH {window} ({self._items} {body})")
+        return read_fetch(self._client.wire, tag, self._max_mail, self._note_line, takes_away)
+
+    def _once_more(self, uid: int, hashed: bytes, body: str) -> Fetched:
+        """Fetch one mail alone: if it is the same as before, it had not swallowed what came behind it."""
+        answers = self._fetch(Window(uid, uid), body, lambda _: False)
+        mails = [mail for mail in answers if mail.uid == uid and mail.raw is not None]
+        if not mails or any(content_hash(mail.raw or b"") != hashed for mail in mails):
+            raise SourceUnavailable(f"the mail server tells two things of the mail with UID {uid}")
+        return mails[0]
 
     def wait(self, timeout_s: float, wake_fd: int) -> None:
         """Stay in IDLE until the server has news, `wake_fd` becomes readable, or time is up."""
         with explained(self._account):
             wire = self._client.wire
             tag = self._client.send_command("IDLE")
-            self._read_until(b"+")
+            self._read_until(b"+", tag)
             if not self.news and wire.wait(timeout_s, wake_fd):
                 self._note_line(wire.line())
             wire.sock.settimeout(min(_DONE_TIMEOUT_S, self._timeout_s))
             self._client.send_line(b"DONE")
-            self._read_until(tag + b" ")
+            check_status("IDLE", self._read_until(tag + b" ", tag)[len(tag) + 1 :])
             wire.sock.settimeout(self._timeout_s)
 
-    def _read_until(self, start: bytes) -> None:
-        """Read the untagged lines before one that begins with `start`."""
+    def _read_until(self, start: bytes, tag: bytes) -> bytes:
+        """Read the untagged lines before one that begins with `start`, and that one."""
+        deadline = time.monotonic() + self._timeout_s
         while not (line := self._client.wire.line()).startswith(start):
+            if line.startswith(tag + b" "):
+                check_status("IDLE", line[len(tag) + 1 :])
             if not line.startswith(b"* "):
-                raise ProtocolError(f"unexpected answer to IDLE: {line[:80]!r}")
+                raise ProtocolError(f"unexpected answer to IDLE: {shown(line)}")
             self._note_line(line)
+            if time.monotonic() > deadline:
+                raise SourceUnavailable("the mail server says much and answers nothing")
+        return line
 
     def _note(self, answers: list[tuple[object, ...]]) -> None:
         if any(b"EXISTS" in answer or b"RECENT" in answer for answer in answers):
@@ -128,10 +166,8 @@ class Connection:
 
     def _note_line(self, line: bytes) -> None:
         """An untagged line outside of a FETCH: all that matters is whether to look again."""
-        upper = line.upper()
-        if upper.startswith(b"* BYE"):
-            raise SourceUnavailable(f"the mail server hung up: {line[5:].decode('utf-8', 'replace').strip()}")
-        if upper.rstrip().endswith((b" EXISTS", b" RECENT")):
+        check_bye(line)
+        if line.upper().rstrip().endswith((b" EXISTS", b" RECENT")):
             self.news = True
 
     def close(self) -> None:

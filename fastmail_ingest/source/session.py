@@ -16,6 +16,15 @@ from fastmail_ingest.source.wire import WiredClient
 
 CONNECT_TIMEOUT_S = 20.0
 
+# "Not now", in the codes of RFC 5530 and in the words of Google, Microsoft and Dovecot, who say so with NO
+# to any command. A login that is refused with one of them is not a wrong password.
+_NOT_NOW = re.compile(
+    r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|OVERQUOTA|THROTTLED)\b"
+    r"|request is throttled|too many simultaneous connections"
+    r"|exceeded command or bandwidth limits|mail_max_userip_connections",
+    re.IGNORECASE,
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,6 +37,8 @@ def explained(account: Account) -> Iterator[None]:
     except FastmailIngestError as error:
         raise type(error)(f"{where}: {error}") from error
     except imapclient.exceptions.LoginError as error:
+        if is_for_now(error):
+            raise SourceUnavailable(f"{where}: no login now: {_plain(error)}") from error
         raise LoginRefused(
             f"{where}: login of {account.user} refused: {_plain(error)}. remedy: check user and password "
             "(many providers want an app password), and that IMAP is enabled for the account"
@@ -53,12 +64,21 @@ def explained(account: Account) -> Iterator[None]:
     except (OSError, imapclient.exceptions.IMAPClientAbortError) as error:
         raise SourceUnavailable(f"{where}: {error or type(error).__name__}") from error
     except imapclient.exceptions.IMAPClientError as error:
+        if is_for_now(error):
+            raise SourceUnavailable(f"{where}: {_plain(error)}") from error
         raise ProtocolError(f"{where}: {error}") from error
     except Exception as error:
         # IMAPClient's parser raises many types on answers that are no IMAP; they are this server's fault
         # and must not end the watching of the others.
         _log.debug("%s", where, exc_info=True)
         raise ProtocolError(f"{where}: unexpected answer ({type(error).__name__}: {error})") from error
+
+
+def is_for_now(error: Exception) -> bool:
+    """Whether a refusal says nothing about what was asked: the server is busy, or the connection broke."""
+    # IMAPClient makes a LoginError of whatever ends a LOGIN, also of a connection that is lost.
+    broken = isinstance(error.__context__, imapclient.exceptions.IMAPClientAbortError)
+    return broken or _NOT_NOW.search(str(error)) is not None
 
 
 def _plain(error: Exception) -> str:

@@ -6,10 +6,12 @@ here, and the FETCH reader takes large blocks from the same buffer.
 """
 
 import imaplib
+import math
 import select
 import socket
 import ssl
 import time
+from typing import Any
 
 from imapclient import IMAPClient, SocketTimeout
 
@@ -17,6 +19,9 @@ from fastmail_ingest.errors import ProtocolError, SourceUnavailable
 
 BLOCK_BYTES = 512 * 1024
 LINE_MAX_BYTES = 16 * 1024 * 1024  # a SEARCH answer of a mailbox with two million mails
+ANSWER_MAX_BYTES = 4 * LINE_MAX_BYTES  # to one command that imaplib reads the answer of
+# An account that has used up its bandwidth at Google is served with less than this, or not at all.
+PACE_MIN_BYTES_PER_S = 1024
 
 
 class Wire:
@@ -28,6 +33,13 @@ class Wire:
         self._view = memoryview(self._buffer)
         self._start = 0
         self._end = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """A command goes out: from now on the pace of its answer counts."""
+        self._patience_s = self.sock.gettimeout() or math.inf
+        self._waited_s = 0.0
+        self._received = 0
 
     def replace_socket(self, sock: socket.socket) -> None:
         """Go on over another socket; whatever came in the clear before TLS is refused."""
@@ -38,15 +50,32 @@ class Wire:
         self.sock = sock
 
     def fill(self) -> None:
-        """Add one block from the socket to what is buffered; raise SourceUnavailable at its end."""
+        """Add one block from the socket to what is buffered; raise SourceUnavailable at its end.
+
+        The socket's timeout limits the wait for one block. A server that sends a byte now and then would
+        never exceed it, so whenever we have waited that long in sum, the answer must have kept a pace.
+        """
         if self._start == self._end:
             self._start = self._end = 0
         elif self._end == len(self._buffer):
             self._compact()
+        began = time.monotonic()
         count = self.sock.recv_into(self._view[self._end :])
+        self._waited_s += time.monotonic() - began
         if count == 0:
             raise SourceUnavailable("the mail server closed the connection")
         self._end += count
+        self._received += count
+        if self._waited_s >= self._patience_s:
+            self._judge_pace()
+
+    def _judge_pace(self) -> None:
+        """Only time spent waiting counts: that we were busy with the mails is not the server's fault."""
+        if self._received < PACE_MIN_BYTES_PER_S * self._waited_s:
+            raise SourceUnavailable(
+                f"the mail server is too slow: {self._received} bytes in {self._waited_s:.1f} s"
+            )
+        self._waited_s, self._received = 0.0, 0
 
     def _compact(self) -> None:
         rest = bytes(self._view[self._start : self._end])
@@ -112,11 +141,24 @@ class Wire:
         return self.sock.fileno() in ready
 
 
+def check_bye(line: bytes) -> None:
+    """Raise SourceUnavailable with the server's reason if it hangs up (RFC 9051 7.1.5)."""
+    if line[:6].rstrip().upper() == b"* BYE":
+        raise SourceUnavailable(f"the mail server hung up: {shown(line[5:])}")
+
+
+def shown(line: bytes) -> str:
+    """A server's words for a message to an operator."""
+    return line.decode("utf-8", "replace").strip()[:300]
+
+
 class _WiredIMAP4(imaplib.IMAP4):
     """imaplib over our wire, by the methods that its documentation names for overriding."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, connect_timeout_s: float) -> None:
         self._tls = tls
+        self._answered = 0  # bytes since the last command
+        self._leaving = False
         self._connect_timeout_s = connect_timeout_s
         super().__init__(host, port)
 
@@ -139,11 +181,31 @@ class _WiredIMAP4(imaplib.IMAP4):
     def sock(self, sock: socket.socket) -> None:
         self.wire.replace_socket(sock)
 
+    def send(self, data: Any) -> None:  # Buffer, a name that Python has from 3.12 on
+        self._answered = 0
+        self.wire.begin()
+        super().send(data)
+
     def read(self, size: int) -> bytes:
+        # Before it is read: a size is a stranger's word, and imaplib keeps all that comes.
+        self._count(size)
         return self.wire.take(size)
 
     def readline(self) -> bytes:
-        return self.wire.line()
+        line = self.wire.line()
+        self._count(len(line))
+        if not self._leaving:
+            check_bye(line)
+        return line
+
+    def _count(self, size: int) -> None:
+        self._answered += size
+        if self._answered > ANSWER_MAX_BYTES:
+            raise ProtocolError(f"the mail server sent an answer of more than {ANSWER_MAX_BYTES} bytes")
+
+    def logout(self) -> Any:
+        self._leaving = True  # BYE is the answer
+        return super().logout()
 
     def shutdown(self) -> None:
         self.sock.close()
@@ -173,8 +235,13 @@ class WiredClient(IMAPClient):  # type: ignore[misc] # imapclient ships no types
         return self._imap.wire  # type: ignore[no-any-return]
 
     def take_news(self) -> bool:
-        """Whether a command that IMAPClient read the answer of also brought an EXISTS; forgets it."""
-        return self._imap.untagged_responses.pop("EXISTS", None) is not None
+        """Whether an answer that IMAPClient has read also brought an EXISTS; forgets all that came.
+
+        imaplib keeps each flag update that came with an answer, and would do so as long as the connection.
+        """
+        news = "EXISTS" in self._imap.untagged_responses
+        self._imap.untagged_responses.clear()
+        return news
 
     def send_command(self, text: str) -> bytes:
         """Send a command of ASCII text, return its tag. The caller reads the whole answer from `wire`."""

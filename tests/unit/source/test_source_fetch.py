@@ -151,6 +151,6 @@ def test_odd_dates_and_labels_are_no_reason_to_stop() -> None:
     assert (mail.uid, mail.internal_date, len(mail.labels)) == (101, 0.0, 3)
 
 
-def test_a_number_longer_than_any_uid_is_no_uid() -> None:
-    fetched, _ = read([b"* 1 FETCH (UID " + b"9" * 5000 + b" BODY[] {1}\r\nx)\r\nA1 OK\r\n"])
-    assert fetched == []
+def test_a_mail_under_a_number_longer_than_any_uid_is_not_passed_over_in_silence() -> None:
+    with pytest.raises(ProtocolError, match="UID"):
+        read([b"* 1 FETCH (UID " + b"9" * 5000 + b" BODY[] {1}\r\nx)\r\nA1 OK\r\n"])
