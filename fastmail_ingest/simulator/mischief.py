@@ -31,13 +31,14 @@ _STILL_BUSY = b"* OK still busy\r\n"
 
 
 class _Occasion(msgspec.Struct):
-    """A command that is about to be answered; for a FETCH of bodies also what it asks for."""
+    """A command that is about to be answered; for a FETCH also what it asks for."""
 
     session: Session
     faults: Faults
     command: Command
     request: Request | None = None
     mails: list[tuple[int, Mail]] = []  # place in view, mail
+    fresh: list[Mail] = []  # those that no FETCH has asked for before
 
     def fitting(self) -> frozenset[Fault]:
         """The faults that can strike here."""
@@ -48,11 +49,7 @@ class _Occasion(msgspec.Struct):
         if not self.mails or not self.request.plan.literals:
             return _FETCH
         fitting = _FETCH | {Fault.CUT_LITERAL, Fault.WRONG_SIZE, Fault.SPLIT}
-        return fitting | {Fault.EXPUNGE_RACE} if self.fresh() else fitting
-
-    def fresh(self) -> list[Mail]:
-        """The mails that no FETCH has asked for before."""
-        return [mail for _, mail in self.mails if not mail.asked]
+        return fitting | {Fault.EXPUNGE_RACE} if self.fresh else fitting
 
     def responses(self) -> Iterator[bytes]:
         """What an honest server answers, mail by mail."""
@@ -82,8 +79,6 @@ async def answer(session: Session, command: Command, handler: Handler) -> bytes:
     strike = faults.strike(occasion.fitting())
     if strike is not None and strike.fault is Fault.EXPUNGE_RACE:
         _expunge_some(occasion)
-    for _, mail in occasion.mails:
-        mail.asked = True
     if strike is None or strike.fault is Fault.EXPUNGE_RACE:
         return await handler(session, command.args)
     return await _DEEDS[strike.fault](occasion, strike)
@@ -93,20 +88,23 @@ def _occasion(session: Session, faults: Faults, command: Command) -> _Occasion:
     occasion = _Occasion(session, faults, command)
     if command.name in (b"FETCH", b"UID FETCH"):
         request = request_of(session, command.args, by_uid=command.name == b"UID FETCH")
-        # A FETCH that sets flags has to be done by the honest server.
+        found = ((at, request.mailbox.find(session.view[at])) for at in request.places)
+        mails = [(at, mail) for at, mail in found if mail is not None]
+        fresh = [mail for _, mail in mails if not mail.asked]
+        for mail in fresh:
+            mail.asked = True
+        # A FETCH that sets flags is left to the honest server.
         if session.read_only or not request.plan.marks_seen:
-            occasion.request = request
-            found = ((at, request.mailbox.find(session.view[at])) for at in request.places)
-            occasion.mails = [(at, mail) for at, mail in found if mail is not None]
+            occasion.request, occasion.mails, occasion.fresh = request, mails, fresh
     return occasion
 
 
 def _expunge_some(occasion: _Occasion) -> None:
     if occasion.request is None:
         return
-    fresh, faults = occasion.fresh(), occasion.faults
-    count = faults.random.randint(1, min(_MOST_EXPUNGED, len(fresh)))
-    for mail in faults.random.sample(fresh, count):
+    faults = occasion.faults
+    count = faults.random.randint(1, min(_MOST_EXPUNGED, len(occasion.fresh)))
+    for mail in faults.random.sample(occasion.fresh, count):
         faults.expunged.add((occasion.request.mailbox.name, mail.uid))
         occasion.request.mailbox.expunge(mail.uid)
 
@@ -199,7 +197,8 @@ async def _split(occasion: _Occasion, _strike: Strike) -> bytes:
             edges.append(edges[-1] + random.choice(_PIECES_BYTES))
         for start, stop in pairwise(edges):
             await occasion.send(response[start:stop])
-        session.send(*random.sample(_news(session, random.choice(session.view)), 2))
+        _, mail = random.choice(occasion.mails)
+        session.send(*random.sample(_news(session, mail.uid), 2))
     return b"OK FETCH completed"
 
 
