@@ -5,7 +5,7 @@
  * It does what Python does with a mail as far as Redis is concerned: it takes the identity out of the
  * payload, and nothing else.
  *
- * usage: c_client SOCKET BASE SETTLE_SHA COUNT MONTH PROCESSES      (BASE is the keys' beginning: {prefix:0})
+ * usage: c_client SOCKET BASE SETTLE_SHA COUNT PROCESSES      (BASE is the keys' beginning: {prefix:0})
  * build: cc -O2 -o c_client c_client.c -lhiredis
  */
 #include <hiredis/hiredis.h>
@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #define COUNT_MAX 1000
-#define FIXED_WORDS 14 /* EVALSHA sha 8, 8 keys, group ttl now */
+#define KEYS 9
+#define FIXED_WORDS (3 + KEYS + 3) /* EVALSHA sha 9, 9 keys, group keep ttl */
+#define COUNTS 8                    /* counts and sizes of three lanes, counts of delayed and dead */
 
 static double now(void) {
     struct timespec t;
@@ -47,7 +49,7 @@ static redisContext *dial(const char *path) {
     return c;
 }
 
-static void ask(redisContext *c, char keys[8][96], const char *consumer, const char *count) {
+static void ask(redisContext *c, char keys[KEYS][96], const char *consumer, const char *count) {
     const char *words[] = {"XREADGROUP", "GROUP",   "workers", consumer, "COUNT", count, "BLOCK", "200",
                            "STREAMS",    keys[0],   keys[1],   keys[2],  ">",     ">",   ">"};
     redisAppendCommandArgv(c, 15, words, NULL);
@@ -65,21 +67,24 @@ static redisReply *answer(redisContext *c) {
 }
 
 /* Entries of the live lane only: the filler puts all of them there. */
-static size_t settle(redisContext *c, const char *sha, char keys[8][96], const redisReply *items) {
-    static const char *words[FIXED_WORDS + 5 + 2 * COUNT_MAX];
-    static size_t lengths[FIXED_WORDS + 5 + 2 * COUNT_MAX];
-    char number[16], clock[24];
-    size_t n = 0, count = items->elements;
+static size_t settle(redisContext *c, const char *sha, char keys[KEYS][96], const redisReply *items) {
+    static const char *words[FIXED_WORDS + COUNTS + 2 * COUNT_MAX];
+    static size_t lengths[FIXED_WORDS + COUNTS + 2 * COUNT_MAX];
+    char number[16], size[24];
+    size_t n = 0, count = items->elements, bytes = 0;
+    for (size_t i = 0; i < count; i++) bytes += items->element[i]->element[1]->element[1]->len;
     snprintf(number, sizeof number, "%zu", count);
-    snprintf(clock, sizeof clock, "%ld000", (long)time(NULL));
-    const char *head[] = {"EVALSHA", sha, "8"};
+    snprintf(size, sizeof size, "%zu", bytes);
+    const char *head[] = {"EVALSHA", sha, "9"};
     for (int i = 0; i < 3; i++) words[n++] = head[i];
-    for (int i = 0; i < 8; i++) words[n++] = keys[i];
+    for (int i = 0; i < KEYS; i++) words[n++] = keys[i];
     words[n++] = "workers";
+    words[n++] = "90";
     words[n++] = "10454400";
-    words[n++] = clock;
+    words[n++] = "0";
     words[n++] = "0";
     words[n++] = number;
+    words[n++] = size;
     for (size_t i = 0; i < n; i++) lengths[i] = strlen(words[i]);
     for (size_t i = 0; i < count; i++) {
         words[n] = items->element[i]->element[0]->str;
@@ -89,7 +94,7 @@ static size_t settle(redisContext *c, const char *sha, char keys[8][96], const r
         words[n] = identity(items->element[i]->element[1]->element[1], &lengths[n]);
         n++;
     }
-    for (int i = 0; i < 3; i++) { /* backfill, delayed, dead: none */
+    for (int i = 0; i < 4; i++) { /* backfill and its size, delayed, dead: none */
         words[n] = "0";
         lengths[n++] = 1;
     }
@@ -100,9 +105,10 @@ static size_t settle(redisContext *c, const char *sha, char keys[8][96], const r
 }
 
 static size_t work(char **argv, int number, int ready, int go) {
-    char keys[8][96], consumer[32];
-    const char *names[] = {"again", "live", "backfill", "queued", "done:", "delayed", "delayed:body", "dead"};
-    for (int i = 0; i < 8; i++) snprintf(keys[i], 96, "%s:%s%s", argv[2], names[i], i == 4 ? argv[5] : "");
+    char keys[KEYS][96], consumer[32];
+    const char *names[] = {"again",        "live", "backfill", "queued", "delayed",
+                           "delayed:body", "dead", "bytes",    "done"};
+    for (int i = 0; i < KEYS; i++) snprintf(keys[i], 96, "%s:%s", argv[2], names[i]);
     snprintf(consumer, sizeof consumer, "c:%d", number);
     redisContext *reading = dial(argv[1]), *writing = dial(argv[1]);
     char byte = 1;
@@ -124,11 +130,11 @@ static size_t work(char **argv, int number, int ready, int go) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7) {
-        fprintf(stderr, "usage: c_client SOCKET BASE SETTLE_SHA COUNT MONTH PROCESSES\n");
+    if (argc != 6) {
+        fprintf(stderr, "usage: c_client SOCKET BASE SETTLE_SHA COUNT PROCESSES\n");
         return 2;
     }
-    int processes = atoi(argv[6]), ready[2], go[2], results[2];
+    int processes = atoi(argv[5]), ready[2], go[2], results[2];
     if (pipe(ready) || pipe(go) || pipe(results)) return 1;
     for (int i = 0; i < processes; i++) {
         if (fork() == 0) {

@@ -15,12 +15,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from support.invariants import done_count
 from support.redis_server import RedisServer
 
 from fastmail_ingest.app.bench.roles import new_mails
+from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.simulator import Corpus
-from fastmail_ingest.stream.keys import Keys, months_kept
+from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.stream.scripts import Arguments, source
 
@@ -37,15 +39,15 @@ def run_c(program: Path, server: RedisServer, emails: int, procs: int) -> float:
     ledger.make_groups()
     for start in range(1, emails + 1, FILL):
         uids = range(start, start + FILL)
-        ledger.append(mailbox, new_mails(mailbox, uids, mails), Cursor(1, uids[-1]))
+        believed = ledger.cursor(mailbox)
+        ledger.append(Append(mailbox, new_mails(mailbox, uids, mails), Cursor(1, uids[-1]), believed))
     client = server.client()
     sha = client.script_load(source("settle"))
-    month = months_kept(time.time(), 0)[0]
     socket = server.url.removeprefix("unix://")
     output = subprocess.run(
-        [program, socket, keys.base, sha, str(COUNT), month, str(procs)], capture_output=True, check=True
+        [program, socket, keys.base, sha, str(COUNT), str(procs)], capture_output=True, check=True
     ).stdout
-    if client.scard(keys.queued) or client.scard(keys.done(month)) != emails or ledger.waiting():
+    if ledger.waiting() != (0, 0) or done_count(client, prefix) != emails:
         raise SystemExit("the C client left something undone")
     client.flushall()
     return float(json.loads(output)["entries_per_s"])

@@ -12,15 +12,21 @@ from imapclient import IMAPClient
 from pytest_benchmark.fixture import BenchmarkFixture
 from support.redis_server import RedisServer
 
+from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.handler.builtin import noop
 from fastmail_ingest.model import envelope as codec
+from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.entry import Entry, NewMail, Settlement
-from fastmail_ingest.model.identity import content_hash
+from fastmail_ingest.model.identity import content_hash, content_key
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor
 from fastmail_ingest.model.mime import parse
-from fastmail_ingest.pipeline.batch import RetryRule, handle_inline
+from fastmail_ingest.pipeline.batch import handle_inline
+from fastmail_ingest.pipeline.custody import Taken
+from fastmail_ingest.pipeline.guard import Guard
+from fastmail_ingest.pipeline.judge import Judge
 from fastmail_ingest.policy.backoff import Backoff
+from fastmail_ingest.policy.retry import ErrorRules, RetryRule
 from fastmail_ingest.simulator import Account, ImapServer, Mailbox, ServerThread, Store, mixed, preload
 from fastmail_ingest.source.fetch import read_fetch
 from fastmail_ingest.source.wire import Wire
@@ -28,7 +34,10 @@ from fastmail_ingest.stream.lanes import Lanes
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.stream.scripts import Arguments
 
-RULE = RetryRule(5, Backoff(1.0, 2.0, 60.0, 0.0))
+JUDGE = Judge(
+    ErrorRules(RetryRule(5, Backoff(1.0, 2.0, 60.0, 0.0))), Guard(CircuitBreaker("handler"), ["OSError"])
+)
+START = Cursor(1, 1)
 FETCHED = 2000
 
 
@@ -120,10 +129,19 @@ def test_append(benchmark: BenchmarkFixture, ledger: Ledger, large_mails: list[N
 
     def fresh() -> tuple[tuple[list[NewMail]], dict[str, object]]:
         number = next(rounds)
-        return ([mail._replace(identity=f"{mail.identity}:{number}") for mail in large_mails[:128]],), {}
+        return ([_renamed(mail, number) for mail in large_mails[:128]],), {}
 
     benchmark.pedantic(
-        lambda mails: ledger.append(KEY, mails, Cursor(1, 1)), setup=fresh, rounds=40, warmup_rounds=3
+        lambda mails: ledger.append(Append(KEY, mails, START, START)), setup=fresh, rounds=40, warmup_rounds=3
+    )
+
+
+def _renamed(mail: NewMail, number: int) -> NewMail:
+    """The same mail in another mailbox, with another content."""
+    return NewMail(
+        mail.identity.replace("INBOX", f"INBOX{number}"),
+        content_key(str(number), mail.content_key),
+        mail.payload,
     )
 
 
@@ -141,17 +159,18 @@ def test_lanes(
 
     def fill() -> None:
         number = next(rounds)
-        mails = [mail._replace(identity=f"{mail.identity}:{number}") for mail in small_mails]
-        ledger.append(KEY, mails, Cursor(1, 1))
+        mails = [_renamed(mail, number) for mail in small_mails]
+        ledger.append(Append(KEY, mails, START, START))
 
     def read() -> list[Entry]:
         return loop.run_until_complete(lanes.read(len(small_mails)))
 
     def taken() -> tuple[tuple[Settlement], dict[str, object]]:
         fill()
-        settlement = Settlement()
+        settlement, mailbox = Settlement(), f"INBOX{time.monotonic_ns()}"
         for entry in read():
-            settlement.add_done(entry, f"{codec.decode(entry.payload).id}:{time.monotonic_ns()}", 0.0)
+            name = codec.decode(entry.payload).id.replace("INBOX", mailbox)
+            settlement.add_done(entry, name, 0.0)
         return (settlement,), {}
 
     if stage == "read":
@@ -174,4 +193,4 @@ def test_handle_inline(benchmark: BenchmarkFixture, small_mails: list[NewMail]) 
     """From entries to a settlement with a handler that does nothing: 512 entries of 1.5 KB."""
     benchmark.extra_info["mails"] = len(small_mails)
     entries = [Entry(Lane.LIVE, b"1-%d" % n, mail.payload) for n, mail in enumerate(small_mails)]
-    benchmark(lambda: handle_inline(noop, entries, Desk(), RULE, float("inf")))
+    benchmark(lambda: handle_inline(noop, Taken(entries, 0.0), Desk(), JUDGE, float("inf")))

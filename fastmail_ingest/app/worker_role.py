@@ -13,6 +13,7 @@ from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.model.entry import Entry, Settlement
+from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.pipeline.custody import Custody, Relief
 from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.pipeline.judge import Judge
@@ -92,8 +93,21 @@ def _around(runtime: Runtime, slot: Slot, lanes: Lanes, journal: Journal, consum
         Settler(lanes, journal),
         Judge(runtime.error_rules, Guard(circuit, breaker.errors)),
         Custody(lanes.owned),
-        Relief(lambda keep: ledger.release(consumer, slot.get(Counter.CLIENT_ID), keep), ledger.unavailable),
+        Relief(SecondHand(ledger, slot, consumer)),
     )
+
+
+class SecondHand:
+    """What the second thread of a worker does in the stream, over a connection of its own."""
+
+    def __init__(self, ledger: Ledger, slot: Slot, consumer: str) -> None:
+        self.unavailable = ledger.unavailable
+        self.settle = ledger.settle
+        self._ledger, self._slot, self._consumer = ledger, slot, consumer
+
+    def release(self, held: Sequence[tuple[Lane, bytes]]) -> int:
+        """Give everybody what this worker has been given beside `held`."""
+        return self._ledger.release(self._consumer, self._slot.get(Counter.CLIENT_ID), held)
 
 
 class Wear:

@@ -96,6 +96,23 @@ class Settlement(msgspec.Struct):
         else:
             self.dead.append(failed)
 
+    def merged_with(self, other: "Settlement") -> "Settlement":
+        """Both as one; either may be used up by it."""
+        if not len(self):
+            return other
+        for lane, columns in other.done.items():
+            known = self.done.get(lane)
+            if known is None:
+                self.done[lane] = columns
+            else:
+                known.ids += columns.ids
+                known.identities += columns.identities
+                known.fetched_at += columns.fetched_at
+                known.size += columns.size
+        self.delayed += other.delayed
+        self.dead += other.dead
+        return self
+
     @property
     def done_count(self) -> int:
         """How many entries are done."""

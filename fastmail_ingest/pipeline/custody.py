@@ -9,10 +9,11 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
-from fastmail_ingest.model.entry import Entry
+from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
 
 _log = logging.getLogger(__name__)
@@ -30,11 +31,18 @@ def awake_s() -> float:
 
 
 class Taken(msgspec.Struct):
-    """Entries that were read together; `begun` of them, from the first on, were given to the handler."""
+    """Entries that were read together; `begun` of them, from the first on, were given to the handler.
+
+    `settlement` is what became of them and is not sent yet; it is touched with `lock` only, since two
+    threads do. `settled` is what the second thread has sent, with how many entries were no longer ours.
+    """
 
     entries: list[Entry]
     checked_at: float  # when they surely were ours: the read was sent then; see awake_s
     begun: int = 0
+    settlement: Settlement = msgspec.field(default_factory=Settlement)
+    settled: list[tuple[Settlement, int]] = msgspec.field(default_factory=list)
+    lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     @property
     def left(self) -> int:
@@ -44,6 +52,12 @@ class Taken(msgspec.Struct):
     def rest(self) -> list[Entry]:
         """Those that are still to be begun."""
         return self.entries[self.begun :]
+
+    def take_settlement(self) -> Settlement:
+        """Take what became of the begun since it was last taken."""
+        with self.lock:
+            taken, self.settlement = self.settlement, Settlement()
+        return taken
 
     def replace_rest(self, rest: Sequence[Entry]) -> None:
         """Begin only these, of those that are still to be begun."""
@@ -68,20 +82,24 @@ class Custody:
         taken.checked_at = now
 
 
-class Relief:
-    """A thread that gives away the neighbours of a mail which keeps the whole worker busy.
+class Stream(Protocol):
+    """What a second thread of a worker may do in the stream."""
 
-    `release` is told what to keep, makes all else that this worker was given everybody's, and returns
-    how many that were; it raises one of `unavailable` when Redis is away.
+    @property
+    def unavailable(self) -> tuple[type[BaseException], ...]: ...  # noqa: D102
+    def settle(self, settlement: Settlement) -> int: ...  # noqa: D102
+    def release(self, held: Sequence[tuple[Lane, bytes]]) -> int: ...  # noqa: D102
+
+
+class Relief:
+    """A thread that looks after the neighbours of a mail which keeps the whole worker busy.
+
+    Those that were handled before it are settled, so that nothing is handled again should the worker have
+    to be killed; those that come after it are given to the other workers.
     """
 
-    def __init__(
-        self,
-        release: Callable[[Sequence[tuple[Lane, bytes]]], int],
-        unavailable: tuple[type[BaseException], ...],
-    ) -> None:
-        self._release = release
-        self._unavailable = unavailable
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._taken: Taken | None = None
@@ -124,12 +142,25 @@ class Relief:
         if now - self._stuck_at[1] < PATIENCE_S:
             return
         try:
-            moved = self._release([(entry.lane, entry.id) for entry in taken.entries[: taken.begun]])
-        except self._unavailable as error:
-            _log.debug("giving neighbours away: %s", error)
+            self._settle(taken)
+            moved = self._stream.release([(entry.lane, entry.id) for entry in taken.entries[: taken.begun]])
+        except self._stream.unavailable as error:
+            _log.debug("looking after neighbours: %s", error)
             return
         taken.replace_rest([])
         self._ahead_is_void = True
         self._stuck_at = (taken.begun, float("inf"))
         if moved:
             _log.info("one mail takes long: its %d neighbours were given to the other workers", moved)
+
+    def _settle(self, taken: Taken) -> None:
+        settlement = taken.take_settlement()
+        if not len(settlement):
+            return
+        try:
+            ignored = self._stream.settle(settlement)
+        except self._stream.unavailable:
+            with taken.lock:
+                taken.settlement = settlement.merged_with(taken.settlement)
+            raise
+        taken.settled.append((settlement, ignored))

@@ -88,6 +88,9 @@ class _InlineRunner:
                 self._plan.function, taken, desk, judge, time.monotonic() + SLICE_S
             )
             relief.end()
+            for settled, ignored in taken.settled:
+                self._around.settler.note(settled, ignored)
+            taken.settled.clear()
             self._around.settler.add(settlement)
             await self._around.settler.room()
             if not judge.guard.takes:

@@ -33,11 +33,15 @@ class Settler:
         """Take in what became of some entries."""
         if not len(settlement):
             return
-        self._gathered = _merged(self._gathered, settlement)
+        self._gathered = self._gathered.merged_with(settlement)
         self._idle.clear()
         self._wake.set()
         if len(self._gathered) >= GATHERED_MAX // 2:
             self._room.clear()
+
+    def note(self, settlement: Settlement, ignored: int) -> None:
+        """Count what somebody else has sent."""
+        self._journal.settled(settlement, ignored)
 
     async def room(self) -> None:
         """Wait until more can be taken in; lets the event loop send what is there in any case."""
@@ -69,19 +73,3 @@ class Settler:
                 failures += 1
                 _log.warning("settling %d mails: Redis is away (%s), trying again", len(settlement), error)
                 await asyncio.sleep(delay_s(REDIS_RECONNECT, failures, random.random()))  # noqa: S311
-
-
-def _merged(first: Settlement, second: Settlement) -> Settlement:
-    if not len(first):
-        return second
-    for lane, columns in second.done.items():
-        known = first.done.get(lane)
-        if known is None:
-            first.done[lane] = columns
-        else:
-            known.ids += columns.ids
-            known.identities += columns.identities
-            known.fetched_at += columns.fetched_at
-    first.delayed += second.delayed
-    first.dead += second.dead
-    return first

@@ -10,6 +10,7 @@ import redis.exceptions
 from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.census import Census
 from fastmail_ingest.model.ending import Ending
+from fastmail_ingest.model.entry import Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.model.pressure import RedisMemory
@@ -26,7 +27,7 @@ _REGROUP_BUDGET = 500
 # show it in their slots.
 REGROUP_GRACE_MS = 1300
 _SCRIPTS = (
-    "append", "put_back", "release", "promote", "make_groups", "regroup", "unread", "reconcile", "states",
+    "append", "settle", "put_back", "release", "promote", "make_groups", "regroup", "unread", "reconcile", "states",
 )  # fmt: skip
 
 
@@ -143,6 +144,11 @@ class Ledger:
             moved, buried = moved + batch, buried + dead
             if not more:
                 return moved, buried
+
+    def settle(self, settlement: Settlement) -> int:
+        """Write down what became of entries; returns how many were no longer ours. Safe to repeat."""
+        ignored: int = self._run("settle", self._arguments.settle(settlement))
+        return ignored
 
     def release(self, consumer: str, client_id: int, held: Sequence[tuple[Lane, bytes]]) -> int:
         """Give everybody what a busy consumer has been given beside `held`; returns how many.

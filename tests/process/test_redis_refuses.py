@@ -1,6 +1,10 @@
-"""Redis is there but refuses to write for a while: nothing stops in silence, and it goes on by itself."""
+"""Redis is there but refuses, stalls or forgets: nothing stops in silence, and it goes on by itself."""
 
-from support.invariants import assert_invariants
+import os
+import signal
+
+import pytest
+from support.invariants import assert_invariants, done_count
 from support.waiting import wait_until
 
 SLOW = "\n\nimport time\n\ndef handle(email):\n    note(email)\n    time.sleep(0.001)\n"
@@ -70,4 +74,72 @@ def test_all_connections_are_cut(house, simulated, redis_server) -> None:
     run.wait_for_calls(2000)
     assert run.stop() == 0, run.text()
     run.assert_repeats_are_marked()
+    assert_invariants(client)
+
+
+def test_a_removed_consumer_group(house, simulated, redis_server) -> None:
+    client = redis_server.client()
+    simulated.add(3000)
+    run = house(SLOW).start()
+    for count in (300, 900, 1500):
+        run.wait_for_calls(count)
+        for lane in ("again", "live", "backfill"):
+            client.xgroup_destroy(f"{{fmi:0}}:{lane}", "workers")
+    run.wait_for_calls(3000)
+    wait_until(lambda: done_count(client) == 3000, "all is settled")
+    assert run.stop() == 0, run.text()
+    assert "the consumer group was removed under us" in run.text()
+    run.assert_repeats_are_marked()
+    assert run.repeats() == 0
+    assert_invariants(client)
+
+
+def test_a_lost_script_cache(house, simulated, redis_server) -> None:
+    client = redis_server.client()
+    simulated.add(2000)
+    run = house(SLOW).start()
+    for count in (200, 600, 1000):
+        run.wait_for_calls(count)
+        client.script_flush()
+    run.wait_for_calls(2000)
+    assert run.stop() == 0, run.text()
+    assert run.repeats() == 0
+    assert_invariants(client)
+
+
+def test_a_server_that_stands_still_for_a_while(house, simulated, redis_server) -> None:
+    simulated.add(2000)
+    run = house(SLOW).start()
+    run.wait_for_calls(300)
+    os.kill(redis_server.process.pid, signal.SIGSTOP)
+    seen = [0]
+    # What is in hand is finished, and then nothing can go on.
+    wait_until(lambda: seen[-1] == len(run.calls()) or seen.append(len(run.calls())), "it comes to rest")
+    os.kill(redis_server.process.pid, signal.SIGCONT)
+    run.wait_for_calls(2000)
+    assert run.stop() == 0, run.text()
+    assert run.repeats() == 0
+    assert_invariants(redis_server.client())
+
+
+@pytest.mark.parametrize("key", ["live", "queued", "cursor:sim:INBOX", "delayed:body", "bytes", "groups"])
+def test_a_key_that_was_deleted_by_hand(house, simulated, redis_server, key) -> None:
+    body = """
+
+    import time
+
+    def handle(email):
+        note(email)
+        time.sleep(0.002)
+        if email.uid % 50 == 0 and email.attempt < 3:
+            raise ValueError("not yet")
+    """
+    client = redis_server.client()
+    simulated.add(1000)
+    run = house(body, producer="poll_min = 0.1\npoll_max = 0.5", retry="first = 0.5").start()
+    run.wait_for_calls(300)
+    client.delete(f"{{fmi:0}}:{key}")
+    run.wait_for_calls(1000)
+    wait_until(lambda: done_count(client) == 1000, f"all is settled; {run.log}", 45.0)
+    assert run.stop() == 0, run.text()
     assert_invariants(client)
