@@ -23,6 +23,7 @@ def long_chaos(emails: int, kills: int, seed: int, size: int, procs: int) -> Cha
         kills=kills,
         disturbances=kills // 2,
         seed=seed,
+        mail_faults=0.01,
         size=size,
         procs=procs,
         mishaps=dict.fromkeys(Mishap, each),

@@ -1,6 +1,6 @@
 """What a run leaves behind for the judge: plain values, so that a test can doctor them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -42,6 +42,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     expected: Collection[str]  # the identities of all mails that were delivered
     vanished: Collection[str]  # of which these were removed on the server meanwhile
+    struck: Mapping[str, int]  # the mail server's faults
     records: Records
     deeds: Sequence[Deed]
     log_deaths: Sequence[Ended]  # their times shifted to time.monotonic()

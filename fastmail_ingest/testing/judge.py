@@ -161,6 +161,7 @@ def judge(evidence: Evidence, seed: int, seconds: float) -> Report:
         effects_doubled=len(evidence.effects) - len(set(evidence.effects)),
         kills=dict(kills),
         disturbances=dict(others),
+        mail_faults=dict(evidence.struck),
         hung=sum(1 for ended in evidence.log_deaths if ended.killed),
         died=Deaths(evidence).by_handler(),
         recovery=Recovery.of(found.calm),

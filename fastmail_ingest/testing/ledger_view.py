@@ -1,12 +1,18 @@
 """The stream seen from outside, and the invariants that hold whenever nothing is in flight."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 import redis
 import redis.exceptions
 
+from fastmail_ingest.stream.connect import connect
 from fastmail_ingest.stream.keys import GROUP, Keys
+from fastmail_ingest.stream.ledger import Ledger
+from fastmail_ingest.stream.scripts import Arguments
+
+_KEEP_DAYS = 90
+_STATES_AT_ONCE = 1000
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -34,9 +40,10 @@ class Where(msgspec.Struct, frozen=True):
 class LedgerView:
     """Reads, and never writes."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._redis = client
+    def __init__(self, url: str, prefix: str) -> None:
+        self._redis = connect(url)
         self._keys = Keys(prefix)
+        self._ledger = Ledger(url, "", Arguments(self._keys, _KEEP_DAYS))
 
     def where(self) -> Where:
         """Count; raises what redis-py raises."""
@@ -67,8 +74,10 @@ class LedgerView:
         members: set[bytes] = self._redis.smembers(self._keys.queued)  # type: ignore[assignment]
         return {identity.decode() for identity in members}
 
-    def breaches(self, finished: set[str]) -> Iterator[str]:
-        """What does not fit together now that all work should be done; `finished` by the handler."""
+    def breaches(self, expected: Sequence[str], finished: Collection[str]) -> Iterator[str]:
+        """What does not fit together now that all work should be done: `expected` mails came, `finished` ones
+        were handled.
+        """
         where = self.where()
         held = where.lanes + where.delayed + where.dead
         if where.queued != held:
@@ -78,6 +87,17 @@ class LedgerView:
         bodies = self._redis.hlen(self._keys.delayed_body)
         if bodies != where.delayed:
             yield f"{where.delayed} mails wait for a retry, but there are {bodies} bodies"
+        yield from self._odd_states(expected, finished)
+
+    def _odd_states(self, expected: Sequence[str], finished: Collection[str]) -> Iterator[str]:
         dead = {letter.identity for letter in self.dead_letters()}
-        if both := (self.queued() - dead) & finished:
-            yield f"{len(both)} mails are handled and still queued, for example {min(both)}"
+        odd: dict[str, list[str]] = {}
+        for first in range(0, len(expected), _STATES_AT_ONCE):
+            part = expected[first : first + _STATES_AT_ONCE]
+            for identity, state in zip(part, self._ledger.states(part), strict=True):
+                # A mail that is neither was lost or has vanished: the judge counts those.
+                right = "queued" if identity in dead else "done" if identity in finished else state
+                if state != right or state == "both":
+                    odd.setdefault(f"{state} instead of {right}", []).append(identity)
+        for what, names in odd.items():
+            yield f"the ledger has {len(names)} mails as {what}, for example {names[0]}"

@@ -1,18 +1,28 @@
 """Where the mails of a run come from: a port, and the simulated server behind it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Protocol
 
 import msgspec
 
 from fastmail_ingest.model.identity import identify
-from fastmail_ingest.simulator import Account, Corpus, ImapServer, Mailbox, ServerThread, Store, preload
+from fastmail_ingest.simulator import (
+    Account,
+    Corpus,
+    Faults,
+    ImapServer,
+    Mailbox,
+    ServerThread,
+    Store,
+    preload,
+)
 from fastmail_ingest.testing.plan import Chaos
 
 ACCOUNT = "chaos"
 _PASSWORD = "chaos"  # noqa: S105 - of a server on loopback that holds made-up mails
 _UID_VALIDITY = 7
+_DRIP_S = 0.02
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -40,6 +50,9 @@ class MailSource(Protocol):
     def vanished(self) -> Collection[str]:
         """The identities of mails that were removed on the server before anybody could fetch them."""
 
+    def struck(self) -> Mapping[str, int]:
+        """How often the server failed on purpose, by kind of fault."""
+
 
 class SimulatedMail:
     """The simulator, with mails dealt out to several mailboxes."""
@@ -51,7 +64,8 @@ class SimulatedMail:
         account = Account(ACCOUNT, _PASSWORD)
         for mailbox in self._mailboxes:
             account.add(mailbox)
-        self._server = ImapServer(Store([account]))
+        self._faults = Faults(chaos.seed, chaos.mail_faults, drip_s=_DRIP_S)
+        self._server = ImapServer(Store([account]), faults=self._faults)
         self._thread = ServerThread(self._server)
 
     def __enter__(self) -> "SimulatedMail":
@@ -84,4 +98,8 @@ class SimulatedMail:
 
     def vanished(self) -> Collection[str]:
         """See MailSource."""
-        return ()
+        return {identify(ACCOUNT, box, _UID_VALIDITY, uid) for box, uid in tuple(self._faults.expunged)}
+
+    def struck(self) -> Mapping[str, int]:
+        """See MailSource."""
+        return {fault.value: count for fault, count in self._faults.struck.items()}

@@ -83,6 +83,7 @@ class Chaos(msgspec.Struct, frozen=True, kw_only=True):
     disturbances: int | None = None
     actions: Mapping[Action, float] = msgspec.field(default_factory=lambda: dict(_DEFAULT_WEIGHTS))
     mishaps: Mapping[Mishap, int] = {}
+    mail_faults: float = 0.0  # for each command to the simulated mail server: the chance that it fails
     procs: int = 2
     size: int = 1200  # bytes of each mail
     mailboxes: int = 2

@@ -58,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     effects_doubled: int
     kills: Mapping[str, int]
     disturbances: Mapping[str, int]
+    mail_faults: Mapping[str, int]  # what the mail server did on purpose
     hung: int  # workers that the supervisor killed because one mail took too long
     died: int  # workers that died by the hand of the handler
     recovery: Recovery  # worker deaths while nothing else was wrong
@@ -107,6 +108,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         yield "effects", f"{self.effects:,} under the unique key, {self.effects_doubled:,} doubled"
         yield "kill -9", _counts(self.kills)
         yield "disturbances", _counts(self.disturbances)
+        yield "mail server's faults", _counts(self.mail_faults)
         yield "workers hung / died by a mail", f"{self.hung:,} / {self.died:,}"
         yield "recovery after a death", _recovery(self.recovery)
         yield "with more trouble around", _recovery(self.recovery_disturbed)

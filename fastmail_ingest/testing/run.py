@@ -77,7 +77,7 @@ class Run:
             login = self._mail.login
             self._supervised.configure(configuration(self._chaos, login, self._server.url, _PREFIX))
             deeds = Deeds(self._supervised, self._server, _PREFIX)
-            ledger = LedgerView(self._server.client(), _PREFIX)
+            ledger = LedgerView(self._server.url, _PREFIX)
             stage = Stage(self._supervised, self._server, self._mail, records, deeds, ledger)
             conductor = Conductor(self._chaos, draw_steps(self._chaos), stage, watch)
             started = time.monotonic()
@@ -103,10 +103,12 @@ class Run:
     def _evidence(self, stage: Stage, troubles: list[str], started: float) -> Evidence:
         ahead = time.time() - time.monotonic()
         deaths = [msgspec.structs.replace(each, at=each.at - ahead) for each in stage.supervised.deaths()]
-        breaches = list(stage.ledger.breaches({i.decode() for i in stage.records.finished}))
+        finished = {identity.decode() for identity in stage.records.finished}
+        breaches = list(stage.ledger.breaches(self._identities, finished))
         return Evidence(
             expected=self._identities,
             vanished=set(stage.mail.vanished()),
+            struck=stage.mail.struck(),
             records=stage.records,
             deeds=stage.deeds.done,
             log_deaths=deaths,

@@ -30,7 +30,7 @@ def configuration(chaos: Chaos, login: Login, redis_url: str, prefix: str) -> st
     }  # fmt: skip
     sections: dict[str, dict[str, object]] = {
         "redis": {"url": redis_url, "prefix": prefix},
-        "producer": {"poll_min": 0.05, "poll_max": 1.0, "timeout": 2.0},
+        "producer": {"poll_min": 0.05, "poll_max": 1.0, "timeout": 1.0},
         "worker": {"procs": chaos.procs},
         "handler": {"target": TARGET, "timeout": chaos.hang_timeout_s},
         "retry": {"attempts": 3, "first": 0.05, "cap": 1.0, "max_deaths": 3},

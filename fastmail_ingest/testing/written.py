@@ -33,6 +33,7 @@ def _page(chaos: Chaos, report: Report, target: str) -> Iterator[str]:
     yield from _table(("what", "measured"), _numbers(report))
     yield from _table(("kill -9", "times"), sorted(_strings(report.kills)))
     yield from _table(("disturbance", "times"), sorted(_strings(report.disturbances)))
+    yield from _table(("fault of the mail server", "times"), sorted(_strings(report.mail_faults)))
     yield from _table(
         ("setting", "value"),
         [

@@ -25,6 +25,8 @@ def chaos_of(seed: int) -> Chaos:
         disturbances=rng.choice((0, 1, 1, 2)),
         seed=seed,
         mishaps=_mishaps(rng),
+        # A fault of the mail server may cost a second, its deadline: in some schedules only.
+        mail_faults=0.03 if rng.random() < 0.15 else 0.0,
         ahead=80,
         hang_timeout_s=0.5,
         hold_s=(0.02, 0.2),

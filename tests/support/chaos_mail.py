@@ -1,6 +1,6 @@
 """Dovecot as the mail server of a chaos run."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
 
 from fastmail_ingest.model.identity import identify
@@ -42,3 +42,6 @@ class DovecotMail:
 
     def vanished(self) -> Collection[str]:
         return ()
+
+    def struck(self) -> Mapping[str, int]:
+        return {}

@@ -45,7 +45,7 @@ class Case:
         records = Records(self.directory)
         records.refresh()
         facts = {
-            "expected": MAILS, "vanished": set(), "records": records, "deeds": [], "log_deaths": [],
+            "expected": MAILS, "vanished": set(), "struck": {}, "records": records, "deeds": [], "log_deaths": [],
             "dead_letters": [], "effects": [], "queued": set(), "breaches": [], "troubles": [],
         }  # fmt: skip
         return judge(Evidence(**{**facts, **self.facts}), seed=1, seconds=1.0)
