@@ -40,6 +40,11 @@ class Strike(msgspec.Struct, frozen=True):
     variant: str = ""
 
 
+class _Armed(msgspec.Struct):
+    strike: Strike
+    after: int  # fitting occasions to let pass
+
+
 class Faults:
     """Decides at each command whether a fault strikes: by chance, or because a test has armed it.
 
@@ -63,15 +68,18 @@ class Faults:
         self.random = Random(seed)  # noqa: S311 - to be repeated, not to be secret
         self._rate = rate
         self._kinds = tuple(kinds)
-        self._armed: list[Strike] = []
+        self._armed: list[_Armed] = []
         self._lock = threading.Lock()
 
-    def arm(self, fault: Fault, times: int = 1, variant: str = "") -> None:
-        """Let the next `times` fitting occasions be struck for sure; without a `variant`, chance chooses."""
+    def arm(self, fault: Fault, times: int = 1, variant: str = "", after: int = 0) -> None:
+        """Let `times` fitting occasions be struck for sure, once `after` of them have passed.
+
+        Without a `variant`, chance chooses the way in which the fault shows.
+        """
         if variant and variant not in VARIANTS.get(fault, ()):
             raise ValueError(f"{fault.name} has no variant {variant!r}")
         with self._lock:
-            self._armed += [Strike(fault, variant)] * times
+            self._armed += [_Armed(Strike(fault, variant), after) for _ in range(times)]
 
     def quiet(self) -> None:
         """No faults from now on, neither by chance nor armed ones; what has begun goes on."""
@@ -97,9 +105,11 @@ class Faults:
             return chosen
 
     def _due(self, fitting: Collection[Fault]) -> Strike | None:
-        for at, strike in enumerate(self._armed):
-            if strike.fault in fitting:
-                return self._armed.pop(at)
+        for at, armed in enumerate(self._armed):
+            if armed.strike.fault in fitting:
+                if armed.after == 0:
+                    return self._armed.pop(at).strike
+                armed.after -= 1
         return None
 
     def _by_chance(self, fitting: Collection[Fault]) -> Strike | None:

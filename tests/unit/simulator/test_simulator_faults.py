@@ -67,6 +67,18 @@ def test_a_variant_can_be_chosen_and_must_exist() -> None:
         faults.arm(Fault.BYE, variant="loud")
 
 
+def test_an_armed_fault_can_let_some_occasions_pass() -> None:
+    faults = Faults()
+    faults.arm(Fault.BYE, 2, after=2)
+    assert [faults.strike(ALL) is not None for _ in range(5)] == [False, False, True, True, False]
+    faults.arm(Fault.BYE, after=1)
+    assert [faults.strike({fault}) for fault in (Fault.SPLIT, Fault.BYE, Fault.BYE)] == [
+        None,
+        None,
+        Strike(Fault.BYE),
+    ]
+
+
 def test_quiet_ends_all() -> None:
     faults = Faults(1, 1.0)
     faults.arm(Fault.BYE, 3)
