@@ -20,6 +20,8 @@ from fastmail_ingest.errors import (
     FastmailIngestError,
 )
 from fastmail_ingest.handler.load import load as load_handler
+from fastmail_ingest.policy.breaker import State as Breaker
+from fastmail_ingest.stream.advice import advice
 from fastmail_ingest.stream.connect import connect, saying_where
 from fastmail_ingest.stream.server import OwnServer, find_binary
 from fastmail_ingest.supervisor.cpus import usable_cpus
@@ -54,6 +56,8 @@ class Household:
             client = connect(url, password)
             client.ping()
             client.close()
+            for sentence in advice(url, password):
+                _log.warning("%s", sentence)
 
     def roles(self) -> list[Role]:
         """The roles of the main job, with our own Redis if there is one."""
@@ -117,7 +121,8 @@ def log_status(table: SlotTable, roles: list[Role]) -> None:
     for slot in table:
         if slot.state is not State.FREE:
             _log.info(
-                "%s pid %d %s: %d taken, %d done, %d fetched, batches of %d",
+                "%s pid %d %s: %d taken, %d done, %d fetched, batches of %d; breakers: handler %s, Redis %s, "
+                "%d accounts open",
                 roles[slot.role].name,
                 slot.pid,
                 slot.state.name.lower(),
@@ -125,6 +130,9 @@ def log_status(table: SlotTable, roles: list[Role]) -> None:
                 slot.get(Counter.DONE),
                 slot.get(Counter.FETCHED),
                 slot.get(Counter.BATCH_SIZE),
+                Breaker(slot.get(Counter.HANDLER_BREAKER)).name.lower(),
+                Breaker(slot.get(Counter.REDIS_BREAKER)).name.lower(),
+                slot.get(Counter.ACCOUNTS_OPEN),
             )
 
 

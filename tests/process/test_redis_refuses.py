@@ -143,3 +143,39 @@ def test_a_key_that_was_deleted_by_hand(house, simulated, redis_server, key) -> 
     wait_until(lambda: done_count(client) == 1000, f"all is settled; {run.log}", 45.0)
     assert run.stop() == 0, run.text()
     assert_invariants(client)
+
+
+def test_settings_that_may_lose_mails_are_named_at_the_start(house, redis_server) -> None:
+    client = redis_server.client()
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("appendonly", "no")
+    run = house()
+    assert run.run("--once") == 0, run.text()
+    assert "remedy: maxmemory-policy noeviction" in run.text()
+    assert "remedy: appendonly yes" in run.text()
+
+
+def test_a_full_redis_pauses_fetching_before_it_refuses(house, simulated, redis_server) -> None:
+    client = redis_server.client()
+    used = client.info("memory")["used_memory"]
+    client.config_set("maxmemory", used + 30_000_000)
+    share = (used + 15_000_000) / (used + 30_000_000)
+    simulated.add(20_000)
+    body = "\n\nimport time\n\ndef handle(email):\n    note(email)\n    time.sleep(0.0005)\n"
+    run = house(body, producer=f"high_water = 1000000\nredis_memory = {share:.2f}").start()
+    wait_until(lambda: "of its memory, fetching pauses" in run.text(), "fetching pauses")
+    run.wait_for_calls(5000)
+    assert "OOM" not in run.text()
+    assert run.stop() == 0
+    assert_invariants(client)
+
+
+def test_bytes_in_the_stream_pause_fetching(house, simulated, redis_server) -> None:
+    simulated.add(2000)
+    run = house(producer="high_water_bytes = 200000\nwindow = 50").start()
+    wait_until(lambda: "MB of mail wait in the stream, fetching pauses" in run.text(), "fetching pauses")
+    assert int(redis_server.client().get("{fmi:0}:bytes") or 0) < 600_000
+    run.wait_for_calls(2000)
+    assert run.stop() == 0
+    assert run.repeats() == 0
+    assert_invariants(redis_server.client())

@@ -101,7 +101,15 @@ def test_young_deaths_back_off_and_then_break_the_role() -> None:
 
 def test_deaths_by_a_mail_back_off_but_never_break_the_role() -> None:
     policy = RestartPolicy(5.0, 3, 60.0)
-    assert restart.after_blamed_death(policy, [], 1000.0, 0.5) == StartAt(1000.0)
-    waits = [restart.after_blamed_death(policy, [999.0] * n, 1000.0, 0.5).at - 1000.0 for n in range(1, 50)]
+    assert restart.after_blamed_death(policy, 1, [], 1000.0, 0.5) == StartAt(1000.0)
+    waits = [
+        restart.after_blamed_death(policy, 1, [999.0] * n, 1000.0, 0.5).at - 1000.0 for n in range(1, 50)
+    ]
     assert waits == sorted(waits)
     assert 0 < waits[0] < waits[-1] <= 1.3
+
+
+def test_work_that_kills_again_and_again_is_tried_seldom() -> None:
+    policy = RestartPolicy(5.0, 3, 60.0, deadly_max=4, recovery_s=30.0)
+    assert restart.after_blamed_death(policy, 4, [], 1000.0, 0.5) == StartAt(1000.0)
+    assert restart.after_blamed_death(policy, 5, [], 1000.0, 0.5) == StartAt(1030.0)
