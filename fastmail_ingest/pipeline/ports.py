@@ -1,6 +1,6 @@
 """What the data path needs from the world. The composition root puts the real parts in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from fastmail_ingest.model.append import Append, Appended
@@ -52,6 +52,7 @@ class MailSource(Protocol):
     def uids_above(self, last_uid: int) -> list[int]: ...  # noqa: D102
     def fetch(self, window: Window) -> Iterator[Fetched]: ...  # noqa: D102
     def wait(self, timeout_s: float, wake_fd: int) -> None: ...  # noqa: D102
+    def show_life(self, alive: Callable[[], None]) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 
 

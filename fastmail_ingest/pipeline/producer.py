@@ -107,6 +107,7 @@ class Watcher:
             self._stopper.check()
         self._expect_within(self._plan.timeout_s)
         source = self._reach.connect()
+        source.show_life(self._transfer.alive)
         try:
             while not self._stopper.stopped:
                 found = 0

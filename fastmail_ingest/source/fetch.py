@@ -32,8 +32,10 @@ _SWALLOWED = re.compile(rb"\)\r\n\* \d{1,10} FETCH \(", re.IGNORECASE)
 OnOther: TypeAlias = Callable[[bytes], None]
 """Hears of the untagged lines that are no FETCH."""
 
-TakesAway: TypeAlias = Callable[[Fetched], bool]
-"""Is asked about a mail that may have swallowed others; true if it shall not be given away."""
+TakesAway: TypeAlias = Callable[[Fetched, bool], bool]
+"""Is asked about a mail that may have swallowed others, or may be cut: the second argument says that what
+follows is no word of a server's that we know. True if the mail shall not be given away.
+"""
 
 
 def seems_to_swallow(raw: bytes) -> bool:
@@ -45,8 +47,14 @@ def seems_to_swallow(raw: bytes) -> bool:
     return _MARK in raw and _SWALLOWED.search(raw) is not None
 
 
+def _refuses(_: Fetched, unknown_follows: bool) -> bool:
+    if unknown_follows:
+        raise ProtocolError("what follows a mail is no answer to FETCH: its size may be wrong")
+    return False
+
+
 def read_fetch(
-    wire: Wire, tag: bytes, max_mail: int, on_other: OnOther, takes_away: TakesAway = lambda _: False
+    wire: Wire, tag: bytes, max_mail: int, on_other: OnOther, takes_away: TakesAway = _refuses
 ) -> Iterator[Fetched]:
     """Yield the mails of one FETCH command until its tagged OK.
 
@@ -62,18 +70,18 @@ def read_fetch(
         if found := _RESPONSE.match(line):
             last, number = number, int(found[1])
             # Mails come one after the other. One that has swallowed others is followed by a gap.
-            if held is not None and (number == last + 1 or not takes_away(held)):
+            if held is not None and (number == last + 1 or not takes_away(held, False)):
                 yield held
             held = read_response(wire, line, max_mail)
         elif line.startswith(tagged):
             status = line[len(tagged) :]
-            if held is not None and _STATUS.match(status) and not takes_away(held):
+            if held is not None and _STATUS.match(status) and not takes_away(held, False):
                 yield held
             check_status("FETCH", status)
             return
         elif line.startswith(b"* "):
-            if held is not None and _OWN_VOICE.match(line):
-                if not takes_away(held):
+            if held is not None:
+                if not takes_away(held, not _OWN_VOICE.match(line)):
                     yield held
                 held = None
             check_bye(line)

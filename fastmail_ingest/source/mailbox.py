@@ -1,7 +1,7 @@
 """A mailbox that is read and watched over one connection, without ever changing it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 
@@ -108,8 +108,8 @@ class Connection:
         body = "RFC822.SIZE BODY.PEEK[HEADER]" if headers_only else "BODY.PEEK[]"
         doubtful: dict[int, bytes] = {}
 
-        def takes_away(mail: Fetched) -> bool:
-            if mail.raw is None or not seems_to_swallow(mail.raw):
+        def takes_away(mail: Fetched, unknown_follows: bool) -> bool:
+            if mail.raw is None or not (unknown_follows or seems_to_swallow(mail.raw)):
                 return False
             doubtful[mail.uid] = content_hash(mail.raw)
             return True
@@ -128,7 +128,7 @@ class Connection:
 
     def _once_more(self, uid: int, hashed: bytes, body: str) -> Fetched:
         """Fetch one mail alone: if it is the same as before, it had not swallowed what came behind it."""
-        answers = self._fetch(Window(uid, uid), body, lambda _: False)
+        answers = self._fetch(Window(uid, uid), body, lambda *_: False)
         mails = [mail for mail in answers if mail.uid == uid and mail.raw is not None]
         if not mails or any(content_hash(mail.raw or b"") != hashed for mail in mails):
             raise SourceUnavailable(f"the mail server tells two things of the mail with UID {uid}")
@@ -169,6 +169,10 @@ class Connection:
         check_bye(line)
         if line.upper().rstrip().endswith((b" EXISTS", b" RECENT")):
             self.news = True
+
+    def show_life(self, alive: Callable[[], None]) -> None:
+        """Have `alive` called from time to time while an answer comes slowly, but comes."""
+        self._client.wire.kept_pace = alive
 
     def close(self) -> None:
         """Hang up."""

@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any
 
 from imapclient import IMAPClient, SocketTimeout
@@ -33,6 +34,7 @@ class Wire:
         self._view = memoryview(self._buffer)
         self._start = 0
         self._end = 0
+        self.kept_pace: Callable[[], None] = lambda: None  # called while a long answer comes fast enough
         self.begin()
 
     def begin(self) -> None:
@@ -76,6 +78,7 @@ class Wire:
                 f"the mail server is too slow: {self._received} bytes in {self._waited_s:.1f} s"
             )
         self._waited_s, self._received = 0.0, 0
+        self.kept_pace()
 
     def _compact(self) -> None:
         rest = bytes(self._view[self._start : self._end])

@@ -123,7 +123,7 @@ def test_a_size_too_large_gives_no_mail_and_takes_none_from_another(larger: int)
     taken: list[Fetched] = []
     swallowed = FIRST + broken + LAST + LAST.replace(b"3", b"4") + OK
     reader = read_fetch(
-        Wire(Feed(swallowed)), b"A1", 1 << 20, lambda _: None, lambda mail: suspect(mail, taken)
+        Wire(Feed(swallowed)), b"A1", 1 << 20, lambda _: None, lambda mail, _: suspect(mail, taken)
     )
     mails: list[Fetched] = []
     try:
