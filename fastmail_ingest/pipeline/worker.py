@@ -16,6 +16,7 @@ from fastmail_ingest.policy.batch import BatchAim, next_count
 
 _log = logging.getLogger(__name__)
 
+_LOOK_AROUND_S = 1.0
 FIRST_COUNT = 1  # of unknown size and cost; each batch at most doubles
 
 
@@ -152,7 +153,12 @@ class Worker:
         self._count = FIRST_COUNT
         while not self._guard.closed and not self._stopping.is_set():
             self._hooks.breaker(self._guard.state)
-            await self._pause(self._guard.retry_in_s())
+            if self._hooks.no_more_mail():
+                _log.warning("the breaker around the handler is open: what is left waits for the next run")
+                self.stop()
+            if (wait_s := self._guard.retry_in_s()) > 0:
+                await self._pause(min(wait_s, _LOOK_AROUND_S))
+                continue
             entries, sent_at = await self._read(FIRST_COUNT)
             if entries and not self._stopping.is_set() and self._guard.begin_probe():
                 await self._handle(Taken(entries, sent_at))

@@ -124,6 +124,16 @@ def test_while_a_dependency_is_down_no_mail_is_taken_and_no_attempt_burnt(
     assert_invariants(client)
 
 
+def test_a_finite_run_does_not_wait_for_a_dependency(house, simulated, redis_server) -> None:
+    simulated.add(200)
+    body = "\n\ndef handle(email):\n    note(email)\n    raise ConnectionError('down')\n"
+    run = house(body, breaker="failures = 5\nrecovery = 3600.0")
+    assert run.run("--once") == 0, run.text()
+    assert "waits for the next run" in run.text()
+    assert not dead_letters(redis_server.client())
+    assert_invariants(redis_server.client())
+
+
 def test_a_handler_that_every_mail_kills_does_not_run_through_the_mailbox(
     house, simulated, redis_server
 ) -> None:
