@@ -45,6 +45,15 @@ class Blamed(NamedTuple):
     entry_id: bytes
 
 
+class Page(NamedTuple):
+    """A part of a stream: from `first` to `last`, at most `most` entries or about `size` bytes."""
+
+    first: str
+    last: str
+    most: int
+    size: int
+
+
 class Arguments:
     """Builds the calls for one keyspace and one retention."""
 
@@ -148,6 +157,19 @@ class Arguments:
     def discard(self, ids: Sequence[bytes]) -> Call:
         """`discard.lua`: returns how many dead letters were removed."""
         return Call([self.keys.queued, self.keys.dead, self.keys.done], [*self._kept, *ids])
+
+    def letters(self, page: Page, keep: int, *, backwards: bool = False) -> Call:
+        """`letters.lua`: returns [id, bytes of payload, fields, foreign fields] for each dead letter."""
+        args: list[_Argument] = [page.first, page.last, "1" if backwards else "0", page.most, page.size]
+        return Call([self.keys.dead], [*args, keep])
+
+    def schedule(self, due_ms: str, skip: int, count: int, size: int) -> Call:
+        """`schedule.lua`: returns [now in ms, then a list of values for each mail that waits]."""
+        return Call([self.keys.delayed, self.keys.delayed_body], [due_ms, skip, count, size])
+
+    def entries(self, stream: str, page: Page) -> Call:
+        """`entries.lua`: returns [id, identity] for each entry of a lane or of the dead letters."""
+        return Call([stream], [*page])
 
     def reconcile(self, cursors: Sequence[str]) -> Call:
         """`reconcile.lua`: returns [forgotten, taken in, names of some of the forgotten]."""
