@@ -11,10 +11,11 @@ for at = 3, #ARGV do
   if fields then
     redis.call('XDEL', KEYS[2], ARGV[at])
     removed = removed + 1
-    if fields.id and fields.id ~= '' then
-      redis.call('SREM', KEYS[1], fields.id)
-      finished[#finished + 1] = fields.id
-    end
+    local identity = fields.id or ''
+    if identity == '' then identity = 'foreign:' .. ARGV[at] end
+    redis.call('SREM', KEYS[1], identity)
+    -- An entry of another program is no mail that could come again.
+    if not string.match(identity, '^foreign:%d+%-%d+$') then finished[#finished + 1] = identity end
   end
 end
 remember(months[1], finished)

@@ -2,12 +2,15 @@
 -- USES:    entry
 -- KEYS:    1 again  2 dead  3 bytes
 -- ARGV:    ids of dead letters
--- Returns: number replayed; letters that are gone meanwhile or hold no mail are left out
+-- Returns: number replayed; letters that are gone meanwhile or hold no mail of ours are left out
 
 local replayed = 0
 for _, id in ipairs(ARGV) do
   local fields = read_entry(KEYS[2], id)
-  if fields and fields.m ~= '' then
+  local identity = fields and identity_of(fields.m) or ''
+  -- Without an identity of its own it would become another dead letter under another name; and one that
+  -- `reconcile` gave another name is somewhere else, or done.
+  if identity ~= '' and fields.id == identity then
     -- Removing comes first: a Redis without memory refuses a script that begins with adding.
     redis.call('XDEL', KEYS[2], id)
     local calls = tonumber(fields.f or '0') + tonumber(fields.r or '0')
