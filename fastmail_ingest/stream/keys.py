@@ -11,6 +11,7 @@ Every key of a shard carries the hash tag `{prefix:0}`, so that scripts work on 
                                       after ledger.keep_days
     :done:<yyyymm>:at:<place>:<n>     set of small integers: UIDs handled in a folder, 512 a set
     :done:<yyyymm>:known:<n>          hash of digests: other identities handled, contents appended
+    :forgotten               string   time in ms: what was handled before may be cleared from memory
     :delayed                 zset     identities waiting for a retry, by due time in ms
     :delayed:body            hash     identity -> what is to be put into `again`
     :dead                    stream   dead letters
@@ -37,6 +38,7 @@ class Keys:
         self.bytes = f"{self.base}:bytes"
         self.groups = f"{self.base}:groups"
         self.done = f"{self.base}:done"
+        self.forgotten = f"{self.base}:forgotten"
         self.delayed = f"{self.base}:delayed"
         self.delayed_body = f"{self.base}:delayed:body"
         self.dead = f"{self.base}:dead"
@@ -53,6 +55,14 @@ class Keys:
     def month(self, month: str) -> str:
         """The counts of a month (yyyymm); its memory has names that begin so."""
         return f"{self.done}:{month}"
+
+    def month_of(self, key: str) -> str:
+        """The month (yyyymm) whose memory this key is a part of; "" if it is no part of any."""
+        month = key[len(self.done) + 1 :][:6]
+        rest = key[len(self.done) + 1 + 6 :]
+        if not key.startswith(f"{self.done}:") or not (len(month) == 6 and month.isdigit()):
+            return ""
+        return month if not rest or rest.startswith(":") else ""
 
     @property
     def everything(self) -> str:
