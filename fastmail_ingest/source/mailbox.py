@@ -18,6 +18,7 @@ from fastmail_ingest.source.wire import check_bye, shown
 _ITEMS = ["UID", "FLAGS", "INTERNALDATE"]
 _GMAIL_ITEMS = ["X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS"]
 _OBJECTID_ITEMS = ["EMAILID", "THREADID"]
+_NAMING_ITEMS = {"UID", "INTERNALDATE", "X-GM-MSGID", "EMAILID"}
 _DONE_TIMEOUT_S = 10.0
 _NAMES_SHOWN = 20
 
@@ -133,6 +134,19 @@ class Connection:
         if not mails or any(content_hash(mail.raw or b"") != hashed for mail in mails):
             raise SourceUnavailable(f"the mail server tells two things of the mail with UID {uid}")
         return mails[0]
+
+    def names(self, window: Window) -> list[Fetched]:
+        """What names each mail of a window, and its date; no bodies, and each mail once."""
+        named: dict[int, Fetched] = {}
+        with explained(self._account):
+            items = [item for item in self._items.split() if item in _NAMING_ITEMS]
+            tag = self._client.send_command(f"UID FETCH {window} ({' '.join(items)})")
+            for fetched in read_fetch(self._client.wire, tag, self._max_mail, self._note_line):
+                known = named.get(fetched.uid)
+                # A flag update may come in between, and names nothing but the UID.
+                if known is None or not (known.internal_date or known.gm_msgid or known.email_id):
+                    named[fetched.uid] = fetched
+        return [named[uid] for uid in sorted(named) if window.first <= uid <= window.last]
 
     def wait(self, timeout_s: float, wake_fd: int) -> None:
         """Stay in IDLE until the server has news, `wake_fd` becomes readable, or time is up."""

@@ -1,0 +1,110 @@
+"""How things are printed. A mail is untrusted, and so is all that came with it: no control character and no
+markup of a stranger's may reach the terminal.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console, JustifyMethod
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH_OF_A_FILE = 200  # columns, where the output is no terminal
+_WIDTHS = {"id": 15, "mail": 24}
+_DAY_S = 86_400
+_UNITS = ((_DAY_S, "d"), (3600, "h"), (60, "min"))
+
+
+def clean(text: str, kept: str = "") -> str:
+    """The text with everything unprintable replaced, but for the characters in `kept`."""
+    return "".join(
+        char if char.isprintable() or char in kept else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
+
+
+def clean_lines(text: str) -> str:
+    """The same for a text of several lines."""
+    return clean(text.replace("\r\n", "\n"), kept="\n\t")
+
+
+def console() -> Console:
+    """Where tables go."""
+    plain = Console(emoji=False, markup=False, highlight=False)
+    if not plain.is_terminal:
+        plain.width = _WIDTH_OF_A_FILE
+    return plain
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[str] = ()) -> Table:
+    """A table; the columns in `numbers` are aligned to the right. What is to be copied is not torn apart."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify: JustifyMethod = "right" if column in numbers else "left"
+        made.add_column(column, justify=justify, overflow="fold", min_width=_WIDTHS.get(column))
+    for row in rows:
+        made.add_row(*(Text(clean(str(value))) for value in row))
+    return made
+
+
+def say(text: str, style: str = "") -> None:
+    """Print one line for a human."""
+    console().print(Text(clean(text), style=style), soft_wrap=True)
+
+
+def to_json(value: object) -> str:
+    """JSON in ASCII without any control character."""
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def say_json(value: object) -> None:
+    """Print one JSON value."""
+    sys.stdout.write(f"{to_json(value)}\n")
+
+
+def say_json_list(head: dict[str, object], name: str, values: Iterable[object]) -> None:
+    """Print an object with `head` and a long list, as the list comes: it is never held as a whole."""
+    sys.stdout.write(f"{to_json(head)[:-1]}{', ' if head else ''}{to_json(name)}: [")
+    for number, value in enumerate(values):
+        sys.stdout.write(f"{',' if number else ''}\n  {to_json(value)}")
+    sys.stdout.write("\n]}\n")
+
+
+def moment(seconds: float) -> str:
+    """A time in UTC, as in 2026-03-01 12:00:00; empty for one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def duration(seconds: float) -> str:
+    """A span of time in its largest unit, as in 90 s, 12 min, 3.5 h, 2.0 d."""
+    for size, unit in _UNITS:
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+class Bar:
+    """Hears of each step how many things were done in it."""
+
+    def __init__(self, bar: Progress, what: str, total: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task(what, total=total)
+
+    def __call__(self, count: int) -> None:
+        """Note that so many more are done."""
+        self._bar.advance(self._task, count)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Bar]:
+    """A progress bar on a terminal; elsewhere nothing."""
+    shown = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as bar:
+        yield Bar(bar, what, total)
