@@ -6,9 +6,13 @@ from typing import NoReturn
 
 import click
 
+from fastmail_ingest.cli.audit import audit
+from fastmail_ingest.cli.dead import dead
+from fastmail_ingest.cli.ledger import ledger
+from fastmail_ingest.cli.options import config_option
+from fastmail_ingest.cli.retries import retries
 from fastmail_ingest.errors import FastmailIngestError
 
-DEFAULT_CONFIG = "supervisor.toml"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -22,14 +26,14 @@ def cli() -> None:
       fastmail-ingest demo
     Run it (write the configuration from supervisor.toml.example):
       fastmail-ingest supervise --config supervisor.toml
+    See that no mail is missing, and those that could not be handled:
+      fastmail-ingest audit
+      fastmail-ingest dead list
     """
 
 
 @cli.command()
-@click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
-    help=f"Configuration file [default: {DEFAULT_CONFIG} if it is there, else the environment only].",
-)  # fmt: skip
+@config_option
 @click.option("--procs", metavar="auto|N", help="Worker processes; auto is one for each CPU we may use.")
 @click.option(
     "--once",
@@ -117,6 +121,10 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     options = {"emails": emails, "size": size, "rate": rate, "source": source, "redis_url": redis_url or ""}
     sys.exit(run.bench(options, procs, as_json=as_json))
+
+
+for verb in (dead, retries, ledger, audit):
+    cli.add_command(verb)
 
 
 def main() -> NoReturn:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from fastmail_ingest.cli.main import DEFAULT_CONFIG
+from fastmail_ingest.cli.options import chosen
 from fastmail_ingest.config import Config, WorkerConfig, load
 from fastmail_ingest.errors import ConfigError
 from fastmail_ingest.telemetry import logs
@@ -14,9 +14,7 @@ from fastmail_ingest.telemetry import logs
 
 def supervise(config_path: Path | None, procs: str | None, *, once: bool, dry_run: bool) -> int:
     """`fastmail-ingest supervise`."""
-    if config_path is None and Path(DEFAULT_CONFIG).exists():
-        config_path = Path(DEFAULT_CONFIG)
-    path = config_path
+    path = chosen(config_path)
 
     def read() -> Config:
         return _with_procs(load(path, os.environ), procs)
