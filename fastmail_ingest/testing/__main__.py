@@ -12,6 +12,7 @@ from fastmail_ingest.testing.plan import Chaos, Mishap
 from fastmail_ingest.testing.run import run_chaos
 from fastmail_ingest.testing.written import written
 
+_SECONDS_A_KILL = 1.3
 _MISHAP_EVERY = 20_000  # mails: each kind of failing handler comes up about so often
 
 
@@ -24,6 +25,8 @@ def long_chaos(emails: int, kills: int, seed: int, size: int, procs: int) -> Cha
         disturbances=kills // 2,
         seed=seed,
         mail_faults=0.01,
+        # Kills that come faster than anything can start again would prove less, not more.
+        rate=emails / (_SECONDS_A_KILL * kills) if kills else 0.0,
         size=size,
         procs=procs,
         mishaps=dict.fromkeys(Mishap, each),

@@ -52,6 +52,7 @@ class Conductor:
     def __init__(self, chaos: Chaos, steps: Sequence[Step], stage: Stage, watch: Watch) -> None:
         self._chaos, self._steps, self._stage, self._watch = chaos, list(steps), stage, watch
         self._look_every_s = _LOOK_EVERY_LONG_S if chaos.emails > _LONG_RUN else _LOOK_EVERY_S
+        self._started = 0.0
         self._delivered = 0
         self._next = 0  # the step that is due next
         self._due_at = 0.0  # when, 0 if not all mails before it are handled yet
@@ -61,7 +62,7 @@ class Conductor:
 
     def play(self) -> None:
         """Play until all mails are handled and all is as it was, or nothing moves any more."""
-        last_progress = time.monotonic()
+        self._started = last_progress = time.monotonic()
         while not self._finished():
             moved = self._stage.records.refresh()
             moved += self._deliver() + self._act(time.monotonic()) + self._undo(time.monotonic())
@@ -83,7 +84,10 @@ class Conductor:
 
     def _deliver(self) -> int:
         ahead, left = self._chaos.mails_ahead, self._chaos.emails - self._delivered
-        count = min(left, self._stage.records.handled + ahead - self._delivered)
+        room = self._stage.records.handled + ahead - self._delivered
+        if self._chaos.rate:
+            room = min(room, int(self._chaos.rate * (time.monotonic() - self._started)) - self._delivered)
+        count = min(left, room)
         # In bursts: a mail at a time would never find the workers busy.
         if count < min(left, ahead // 4) or not count:
             return 0

@@ -13,7 +13,7 @@ _AFTER_EFFECT_S = 1.0
 # What keeps anybody from taking over a dead worker's mails; all else must not.
 _HINDERING = (
     Action.KILL_SUPERVISOR, Action.KILL_MAINTENANCE, Action.KILL_REDIS, Action.STOP_REDIS, Action.STOP_WORKER,
-    Action.FILL_MEMORY, Action.READ_ONLY, Action.NO_REPLICAS,
+    Action.FILL_MEMORY, Action.READ_ONLY, Action.NO_REPLICAS, Action.DROP_GROUPS,
 )  # fmt: skip
 
 

@@ -88,6 +88,7 @@ class Chaos(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 1200  # bytes of each mail
     mailboxes: int = 2
     ahead: int = 0  # mails that wait for the handler at once; 0 = a tenth of all, from 40 to 4000
+    rate: float = 0.0  # mails a second that are delivered at most; 0 = as fast as they are handled
     hang_timeout_s: float = 1.0  # [handler] timeout
     hold_s: tuple[float, float] = (0.02, 0.3)  # how long a moment is, at least and at most
     patience_s: float = 30.0  # without any progress for so long, the run ends and says what is stuck
