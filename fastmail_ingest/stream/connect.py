@@ -22,8 +22,9 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 READ_SIZE_BYTES = 256 * 1024  # mails are large: fewer, larger reads
 
-# "Not now" for which redis-py has no class of its own: too few replicas, a disk that fails, a long script.
-_NOT_NOW = ("NOREPLICAS", "MISCONF", "BUSY ")
+# "Not now" for which redis-py has no class of its own: too few replicas, a disk that fails, a long script, a
+# blocked read that ends because the server became a replica.
+_NOT_NOW = ("NOREPLICAS", "MISCONF", "BUSY ", "UNBLOCKED")
 
 
 class RedisRefuses(redis.exceptions.ResponseError):
@@ -40,6 +41,7 @@ UNAVAILABLE = (
     redis.exceptions.ClusterDownError,
     redis.exceptions.TryAgainError,
     redis.exceptions.MasterDownError,
+    redis.exceptions.NoScriptError,  # somebody emptied the script cache between loading and calling
     RedisRefuses,
     OSError,
 )
