@@ -1,15 +1,19 @@
 """The memory of handled mails: how much there is of it, and clearing it for maintenance."""
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
+from fastmail_ingest.errors import ConfigError
 from fastmail_ingest.stream.keys import glob_of
 from fastmail_ingest.stream.reach import Tool
 
+_MONTH = re.compile(r"\d{4}(0[1-9]|1[0-2])")
 _SCAN = 1000
+_FORGET = 500  # keys a script call
 _SAMPLE = 256  # keys of a month that are measured
 
 
@@ -43,6 +47,8 @@ class LedgerMemory(Tool):
     again if nobody remembers it. Mails that wait, and dead letters, are no part of this and stay.
     """
 
+    scripts = ("forget",)
+
     def months(self) -> list[Month]:
         """Statistics of each month, oldest first."""
         found: dict[str, Month] = {}
@@ -64,28 +70,31 @@ class LedgerMemory(Tool):
         """Forget the months before this one (yyyymm), or all; returns how many mails were forgotten.
 
         Safe while mails are handled: what is handled meanwhile may be forgotten, too. Die in the middle of it
-        and the rest is there still: repeat it.
+        and the rest is there still: repeat it. Raises ConfigError for a month that is none.
         """
+        if before is not None and not _MONTH.fullmatch(before):
+            raise ConfigError(f"{before!r} is no month. remedy: yyyymm, as in 202603")
         forgotten = sum(month.handled for month in self.months() if before is None or month.month < before)
         until_ms = self.now_ms()
         if before is not None:
             until_ms = min(until_ms, _start_ms(before))
-        heads = []
+        heads: list[bytes] = []
+        chunk: list[bytes] = []
         with self._reached():
-            # Before anything is removed: an audit must not take what we forget for lost.
-            if until_ms > int(self._redis.get(self._keys.forgotten) or 0):
-                self._redis.set(self._keys.forgotten, until_ms)
             for key, name in self._all_keys():
                 if before is not None and name >= before:
                     continue
                 # The counts go last: as long as they are there, what is added is found again.
-                if key.decode("utf-8", "replace") == self._keys.month(name):
-                    heads.append(key)
-                else:
-                    self._redis.unlink(key)
-            if heads:
-                self._redis.unlink(*heads)
+                (heads if key == self._keys.month(name).encode() else chunk).append(key)
+                if len(chunk) >= _FORGET:
+                    self._forget(chunk, until_ms)
+                    chunk = []
+        for keys in filter(None, (chunk, heads)):
+            self._forget(keys, until_ms)
         return forgotten
+
+    def _forget(self, keys: Sequence[bytes], until_ms: int) -> None:
+        self._run("forget", self._arguments.forget(keys, until_ms))
 
     def _all_keys(self) -> Iterator[tuple[bytes, str]]:
         for key in self._redis.scan_iter(match=glob_of(f"{self._keys.done}:"), count=_SCAN):

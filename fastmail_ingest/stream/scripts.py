@@ -34,7 +34,7 @@ def _text(name: str) -> str:
 class Call(NamedTuple):
     """The keys and arguments of one script call."""
 
-    keys: list[str]
+    keys: Sequence[str | bytes]
     args: list[_Argument]
 
 
@@ -170,6 +170,10 @@ class Arguments:
     def entries(self, stream: str, page: Page) -> Call:
         """`entries.lua`: returns [id, identity] for each entry of a lane or of the dead letters."""
         return Call([stream], [*page])
+
+    def forget(self, memory: Sequence[bytes], until_ms: int) -> Call:
+        """`forget.lua`: returns how many keys of the memory were removed."""
+        return Call([self.keys.forgotten, *memory], [until_ms])
 
     def reconcile(self, cursors: Sequence[str]) -> Call:
         """`reconcile.lua`: returns [forgotten, taken in, names of some of the forgotten]."""

