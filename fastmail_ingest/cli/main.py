@@ -1,5 +1,6 @@
 """The `fastmail-ingest` command: its verbs and options; the work is done in `app`."""
 
+import io
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -129,9 +130,14 @@ for verb in (dead, retries, ledger, audit):
 
 def main() -> NoReturn:
     """Run the command; an error of ours is one clear message and its exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a mail has letters that a terminal may not have
     try:
         cli(standalone_mode=True)
     except FastmailIngestError as error:
-        click.echo(f"fastmail-ingest: {error}", err=True)
+        # It may quote what a mail server or a mail said.
+        words = "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in str(error))
+        click.echo(f"fastmail-ingest: {words}", err=True)
         sys.exit(error.exit_code)
     sys.exit(0)

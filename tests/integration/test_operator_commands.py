@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from support.invariants import assert_invariants
 from support.operated import Operated
 from support.redis_server import RedisServer
+from support.supervised import Supervised
+from support.waiting import wait_until
 
 import fastmail_ingest
 from fastmail_ingest.cli.main import cli
@@ -33,10 +35,10 @@ class Shell:
         self.out = self.err = ""
         self.raw = b""
 
-    def __call__(self, *words: str, answer: str = "") -> int:
+    def __call__(self, *words: str, answer: str = "", env: dict[str, str] | None = None) -> int:
         done = subprocess.run(
             [sys.executable, "-m", "fastmail_ingest", *words], cwd=self.directory, capture_output=True,
-            input=answer.encode(), timeout=60, check=False,
+            input=answer.encode(), timeout=60, check=False, env={**os.environ, **(env or {})},
         )  # fmt: skip
         self.raw = done.stdout
         self.out, self.err = done.stdout.decode(errors="replace"), done.stderr.decode()
@@ -156,6 +158,13 @@ def test_nothing_hostile_reaches_the_terminal(shell: Shell, stream: Operated, as
     if not as_json:
         shell("dead", "list")
         assert "[bold red]x[/] :boom:" in shell.out
+
+
+def test_a_terminal_without_the_letters_of_a_mail(shell: Shell, stream: Operated) -> None:
+    stream.bury(1, mailbox="März", raw="Subject: Grüße 🎉\r\n\r\nü".encode())
+    for words in (["dead", "list"], ["dead", "show", "a:März:7:1"], ["dead", "show", "a:März:7:1", "--raw"]):
+        assert shell(*words, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}) == 0
+        assert "\\xfc" in shell.out or "\\xe4" in shell.out
 
 
 def test_a_foreign_letter_is_listed_and_shown(shell: Shell, stream: Operated) -> None:
@@ -314,3 +323,42 @@ def test_each_help_has_an_example_that_is_its_own(verb: str) -> None:
     assert f"fastmail-ingest {verb}" in said
     assert "--json" in said
     assert "--config" in said
+
+
+def test_the_whole_way_beside_a_supervisor(tmp_path: Path, stream: Operated, simulated) -> None:
+    simulated.add(10)
+    body = """
+
+        from fastmail_ingest import Reject, Retry
+
+        def handle(email):
+            note(email)
+            if email.attempt == 1 and email.uid <= 5:
+                raise Reject("not at once")
+            if email.attempt == 1:
+                raise Retry(after=3000)
+    """
+    run = Supervised(tmp_path, simulated.port, stream.url, body).start()
+    shell = Shell(tmp_path)
+    try:
+        wait_until(lambda: len(stream.letter_ids()) == 5, "five mails are dead letters")
+        wait_until(lambda: shell.json("retries", "list")["total"] == 5, "five mails wait")
+        assert shell.json("dead", "replay", "--all", "--yes")["replayed"] == 5
+        assert shell.json("retries", "now", "--all")["moved"] == 5
+        wait_until(lambda: shell.json("ledger", "show")["handled"] == 10, "all mails are handled")
+        assert sorted(attempt for _, attempt in run.calls()) == [1] * 10 + [2] * 10
+        assert shell.json("audit")["verdict"].startswith("no gap, no double: 10 mails")
+        assert run.stop() == 0
+    finally:
+        run.close()
+    assert_invariants(stream.client)
+
+
+def test_a_reader_that_goes_away(shell: Shell, stream: Operated) -> None:
+    stream.bury(*range(1, 2001))
+    command = f"{sys.executable} -m fastmail_ingest dead list --json | head -n 1"
+    done = subprocess.run(
+        command, shell=True, cwd=shell.directory, capture_output=True, timeout=60, check=False
+    )
+    assert done.stdout.startswith(b'{"total": 2000')
+    assert b"Traceback" not in done.stderr
