@@ -21,9 +21,12 @@ class RestartPolicy(msgspec.Struct, frozen=True):
     backoff: Backoff = Backoff(first_s=0.05, multiplier=2.0, cap_s=5.0, jitter=0.3)
 
 
-# A mail that kills is blamed and its neighbours must not wait long; but a handler that is killed by
-# every mail must not run through the whole mailbox at full speed.
+# A handler that every mail kills must not run through the whole mailbox at full speed.
 BLAMED_BACKOFF = Backoff(first_s=0.05, multiplier=2.0, cap_s=1.0, jitter=0.3)
+
+
+STRIKES_FREE = 5
+STRIKES_WINDOW_S = 10.0
 
 
 class StartAt(msgspec.Struct, frozen=True):
@@ -52,15 +55,23 @@ def decide(
     return StartAt(now + delay_s(policy.backoff, recent - 1, random))
 
 
-def after_blamed_death(
-    policy: RestartPolicy, deadly: int, blamed_deaths: Sequence[float], now: float, random: float
-) -> StartAt:
+def after_blamed_death(policy: RestartPolicy, deadly: int, now: float, random: float) -> StartAt:
     """When to start again after a death at which work was in hand: that work is to blame, not the role.
 
-    `deadly` such deaths came in a row, with nothing finished between them: from `deadly_max` on it is the
-    code that runs the work, and one piece at a time is tried.
+    `deadly` such deaths came in a row, with nothing finished between them. One is a bad mail, and its
+    neighbours must not wait; from `deadly_max` on it is the code that runs the work: one at a time is tried.
     """
     if deadly > policy.deadly_max:
         return StartAt(now + policy.recovery_s)
-    recent = sum(1 for at in blamed_deaths if now - at < policy.window_s)
-    return StartAt(now if recent == 0 else now + delay_s(BLAMED_BACKOFF, recent, random))
+    return StartAt(now if deadly <= 1 else now + delay_s(BLAMED_BACKOFF, deadly - 1, random))
+
+
+def after_strike(policy: RestartPolicy, strikes: Sequence[float], now: float, random: float) -> StartAt:
+    """When to start again after a child at work was killed from outside; `strikes`: times of earlier ones.
+
+    A few cost nothing; a kernel that has no memory for it must not be asked a hundred times a second.
+    """
+    recent = sum(1 for at in strikes if now - at < STRIKES_WINDOW_S)
+    return StartAt(
+        now if recent < STRIKES_FREE else now + delay_s(policy.backoff, recent - STRIKES_FREE + 1, random)
+    )

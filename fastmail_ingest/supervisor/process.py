@@ -32,7 +32,7 @@ class RoleState:
 
     wanted: int
     young_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
-    blamed_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
+    strikes: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
     deadly: int = 0  # blamed deaths in a row between which the role finished nothing
     progress: int = 0  # what the role had finished at the last of them
     start_at: float = 0.0

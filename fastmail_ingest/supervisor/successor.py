@@ -9,23 +9,29 @@ from fastmail_ingest.supervisor.process import Process, RoleState
 _log = logging.getLogger(__name__)
 
 
-def plan_successor(process: Process, state: RoleState, now: float, how: str) -> str:
-    """Set when the next child of the role may start; returns why the role is broken, empty if it is not."""
+def plan_successor(process: Process, state: RoleState, now: float, how: str, *, struck: bool) -> str:
+    """Set when the next child of the role may start; returns why the role is broken, empty if it is not.
+
+    A child that was `struck` down from outside says nothing about its role, however short its life was.
+    """
     role = process.role
     chance = random.random()  # noqa: S311 - spreads restarts, keeps no secret
     if role.cleared_up and process.slot.held():
         # Each piece of work is to blame for a limited number of deaths only: this ends by itself.
         _note_blamed_death(process, state)
-        start = restart.after_blamed_death(role.restart, state.deadly, state.blamed_deaths, now, chance)
+        start = restart.after_blamed_death(role.restart, state.deadly, now, chance)
         if state.deadly > role.restart.deadly_max:
             _log.error(
                 "%d pieces of work in a row killed %s: the next is tried in %.1f s",
                 state.deadly, role.name, start.at - now,
             )  # fmt: skip
         state.start_at = start.at
-        state.blamed_deaths.append(now)
         return ""
     lived = now - process.started_at
+    if struck:
+        state.start_at = restart.after_strike(role.restart, state.strikes, now, chance).at
+        state.strikes.append(now)
+        return ""
     verdict = restart.decide(role.restart, state.young_deaths, lived, now, chance)
     if isinstance(verdict, restart.RoleBroken):
         return f"{role.name} died young {verdict.short_lives} times; last: {how}"

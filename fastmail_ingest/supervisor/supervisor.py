@@ -223,7 +223,9 @@ class Supervisor:
             # It ended by itself before it could begin: doing the same again would end the same.
             self._fail(f"{role.name} cannot start: {how}")
             return
-        if broken := plan_successor(process, state, now, how):
+        # A child at work that somebody kills (the kernel, for want of memory) is not broken by that.
+        struck = was_ready and code == -signal.SIGKILL and not process.killed_for
+        if broken := plan_successor(process, state, now, how, struck=struck):
             self._fail(broken)
             return
         self.report.restarts += 1

@@ -22,16 +22,7 @@ TIMES = {
     Action.RELOAD: 6,
     Action.SCALE: 10,
 }
-NOT_MENDED = {
-    Action.READ_ONLY: pytest.mark.xfail(
-        strict=True, reason="a worker that waits in XREADGROUP dies of -UNBLOCKED when its Redis is demoted"
-    ),
-    Action.FLUSH_SCRIPTS: pytest.mark.xfail(
-        strict=False,
-        reason="a process dies of NoScriptError if the script goes between its SCRIPT LOAD and EVALSHA",
-    ),
-}
-ACTIONS = [pytest.param(each, marks=NOT_MENDED.get(each, ()), id=each.name.lower()) for each in Action]
+ACTIONS = [pytest.param(each, id=each.name.lower()) for each in Action]
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -52,6 +52,19 @@ def test_kill_9_of_a_worker_is_answered_by_a_new_one(house, simulated) -> None:
     assert supervised.stop() == 0
 
 
+def test_kill_9_of_idle_children_again_and_again_ends_nothing(house, simulated, redis_server) -> None:
+    supervised = house().start()
+    for _ in range(15):
+        before = wait_until(
+            lambda: pids if len(pids := supervised.children("worker")) == 2 else None, "two workers"
+        )
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda gone=before[0]: gone not in supervised.children("worker"), "it is gone")
+    simulated.add(50)
+    supervised.wait_for_calls(50)
+    assert supervised.stop() == 0, supervised.text()
+
+
 def test_kill_9_of_the_supervisor_takes_all_children_with_it(house, simulated, redis_server) -> None:
     simulated.add(3000)
     supervised = house().start()
@@ -115,7 +128,7 @@ def test_a_mail_that_hangs_is_killed_and_the_others_go_on(house, simulated, redi
     supervised = house(body, **settings)
     assert supervised.run("--once") == 0
     (letter,) = dead_letters(redis_server.client())
-    assert letter[b"reason"] == b"killed_worker"
+    assert letter[b"reason"] == b"hung"
     assert done_count(redis_server.client()) == 99
     assert "time.sleep(3600)" in supervised.text() or "in handle" in supervised.text()
 

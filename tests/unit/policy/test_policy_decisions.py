@@ -99,17 +99,19 @@ def test_young_deaths_back_off_and_then_break_the_role() -> None:
     assert restart.decide(policy, [100.0, 200.0, 300.0], 1.0, 1000.0, 0.5) == StartAt(1000.0)
 
 
-def test_deaths_by_a_mail_back_off_but_never_break_the_role() -> None:
-    policy = RestartPolicy(5.0, 3, 60.0)
-    assert restart.after_blamed_death(policy, 1, [], 1000.0, 0.5) == StartAt(1000.0)
-    waits = [
-        restart.after_blamed_death(policy, 1, [999.0] * n, 1000.0, 0.5).at - 1000.0 for n in range(1, 50)
-    ]
+def test_deaths_by_mails_back_off_only_if_nothing_is_finished_between_them() -> None:
+    policy = RestartPolicy(5.0, 3, 60.0, deadly_max=8, recovery_s=30.0)
+    assert restart.after_blamed_death(policy, 1, 1000.0, 0.5) == StartAt(1000.0)
+    waits = [restart.after_blamed_death(policy, n, 1000.0, 0.5).at - 1000.0 for n in range(1, 9)]
     assert waits == sorted(waits)
-    assert 0 < waits[0] < waits[-1] <= 1.3
+    assert 0 < waits[1] < waits[-1] <= 1.3
+    assert restart.after_blamed_death(policy, 9, 1000.0, 0.5) == StartAt(1030.0)
 
 
-def test_work_that_kills_again_and_again_is_tried_seldom() -> None:
-    policy = RestartPolicy(5.0, 3, 60.0, deadly_max=4, recovery_s=30.0)
-    assert restart.after_blamed_death(policy, 4, [], 1000.0, 0.5) == StartAt(1000.0)
-    assert restart.after_blamed_death(policy, 5, [], 1000.0, 0.5) == StartAt(1030.0)
+def test_a_child_that_is_struck_down_comes_again_however_often() -> None:
+    policy = RestartPolicy(5.0, 3, 60.0)
+    waits = [restart.after_strike(policy, [999.9] * n, 1000.0, 0.5).at - 1000.0 for n in range(50)]
+    assert waits == sorted(waits)
+    assert waits[4] == 0 < waits[5]
+    assert waits[-1] <= policy.backoff.cap_s * 1.3
+    assert restart.after_strike(policy, [900.0] * 50, 1000.0, 0.5) == StartAt(1000.0)
