@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 # A blocked read returns at least this often: a lost connection is noticed, and a finite run can end.
 BLOCK_MS = 500
 _PUT_BACK_BUDGET = 200
+_COUNT_MAX, _COUNT_DIGITS = 1_000_000, 7
 _ENTRY_FIELDS_FRESH = 2  # a fresh entry has one field: name and value
 
 
@@ -142,13 +143,13 @@ class Lanes:
 
     async def _run(self, script: Any, call: Call) -> Any:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            try:
-                return await script(call.keys, call.args)
-            except redis.exceptions.ResponseError as error:
-                if "NOGROUP" not in str(error):
-                    raise
+            while True:
+                try:
+                    return await script(call.keys, call.args)
+                except redis.exceptions.ResponseError as error:
+                    if "NOGROUP" not in str(error):
+                        raise
                 await self._make_groups()
-                return await script(call.keys, call.args)
 
     async def close(self) -> None:
         """Close both connections."""
@@ -170,4 +171,8 @@ def _returned_entry(lane: Lane, entry_id: bytes, fields: list[bytes]) -> Entry:
 
 
 def _count(value: bytes | None) -> int:
-    return int(value) if value is not None and value.isdigit() else 0
+    """A count as the scripts read it (count_of in _entry.lua): another program may have written anything."""
+    if value is None or not value.isdigit():
+        return 0
+    digits = value.lstrip(b"0")
+    return min(int(digits or b"0"), _COUNT_MAX) if len(digits) <= _COUNT_DIGITS else _COUNT_MAX

@@ -1,7 +1,9 @@
 """The blocking side of the stream, for producers and maintenance: append, cursors, the dead's work."""
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -18,16 +20,20 @@ from fastmail_ingest.stream.connect import UNAVAILABLE, connect
 from fastmail_ingest.stream.keys import GROUP, glob_of
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 
+_log = logging.getLogger(__name__)
+
 _PUT_BACK_BUDGET = 200
 _PROMOTE_BUDGET = 200
 _PROMOTE_CALLS = 20  # then the other duties of a round are due
 _RELEASE_BUDGET = 4000  # more than a worker can hold
 _REGROUP_BUDGET = 500
+_REGROUP_TRIES = 5  # somebody may be removing groups as fast as we make them
 # What workers hold when a consumer group is removed is settled within this time, or they are slow and
 # show it in their slots.
 REGROUP_GRACE_MS = 1300
 _SCRIPTS = (
-    "append", "settle", "put_back", "release", "promote", "make_groups", "regroup", "unread", "reconcile", "states",
+    "append", "settle", "put_back", "release", "promote", "make_groups", "regroup", "unread", "reconcile",
+    "states",
 )  # fmt: skip
 
 
@@ -50,14 +56,18 @@ class Ledger:
         self._redis.ping()
 
     def _run(self, name: str, call: Call) -> Any:
-        """Run a script; where the consumer group is missing, make it and run again."""
-        try:
-            return self._scripts[name](call.keys, call.args)
-        except redis.exceptions.ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise
-            self.make_groups()
-            return self._scripts[name](call.keys, call.args)
+        """Run a script; where the consumer group is missing, make it and run again.
+
+        Every script may be run again after it stopped in its middle.
+        """
+        for _ in range(_REGROUP_TRIES):
+            try:
+                return self._scripts[name](call.keys, call.args)
+            except redis.exceptions.ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise
+                self.make_groups()
+        return self._scripts[name](call.keys, call.args)
 
     # --- producers -----------------------------------------------------------------------------
 
@@ -103,9 +113,11 @@ class Ledger:
     def claim(self, consumer: str, held: Sequence[tuple[Lane, bytes]]) -> None:
         """Make entries this consumer's own again, whose group was made anew while they were in hand."""
         for lane, entry_id in held:
-            self._redis.xclaim(
-                self._keys.lanes[lane], GROUP, consumer, 0, [entry_id], force=True, justid=True
-            )
+            # Where the group was removed once more, the next round claims again.
+            with _missing_is_nothing():
+                self._redis.xclaim(
+                    self._keys.lanes[lane], GROUP, consumer, 0, [entry_id], force=True, justid=True
+                )
 
     def renew_lease(self, node_id: str, lease_s: float) -> None:
         """Say that this supervisor's host lives, for so many seconds."""
@@ -122,8 +134,9 @@ class Ledger:
         """The names of all consumers of all lanes, living or dead."""
         names: set[str] = set()
         for stream in self._keys.lanes.values():
-            consumers: list[dict[str, Any]] = self._redis.xinfo_consumers(stream, GROUP)
-            names.update(consumer["name"].decode("utf-8", "replace") for consumer in consumers)
+            with _missing_is_nothing():
+                consumers: list[dict[str, Any]] = self._redis.xinfo_consumers(stream, GROUP)
+                names.update(consumer["name"].decode("utf-8", "replace") for consumer in consumers)
         return names
 
     def put_back(self, consumer: str, ending: Ending, client_id: int = 0) -> tuple[int, int]:
@@ -189,10 +202,16 @@ class Ledger:
         """Mend books that do not agree; returns how many mails were forgotten (they are fetched again), how
         many were taken in, and names of some of the forgotten.
         """
-        cursors = [
-            key.decode() for key in self._redis.scan_iter(match=glob_of(self._keys.cursors), count=1000)
-        ]
-        forgotten, taken_in, names = self._run("reconcile", self._arguments.reconcile(cursors))
+        # A name that is no text, or a key of another kind, was made by another program.
+        found = self._redis.scan_iter(match=glob_of(self._keys.cursors), count=1000, _type="hash")
+        cursors = [name for key in found if "\ufffd" not in (name := key.decode("utf-8", "replace"))]
+        call = self._arguments.reconcile(cursors)
+        call.args.extend((self._keys.done, self._arguments.keep_days))
+        forgotten, taken_in, names, removed = self._run("reconcile", call)
+        if removed:
+            _log.warning(
+                "%d entries of mails that are elsewhere in the stream, or done, were removed", removed
+            )
         return forgotten, taken_in, [name.decode("utf-8", "replace") for name in names]
 
     # --- everybody -----------------------------------------------------------------------------
@@ -208,3 +227,13 @@ class Ledger:
 
 
 _STATES = ("unknown", "queued", "done", "both")
+
+
+@contextmanager
+def _missing_is_nothing() -> Iterator[None]:
+    """A lane or group that somebody removed just now is made anew by whoever needs it next."""
+    try:
+        yield
+    except redis.exceptions.ResponseError as error:
+        if not str(error).startswith(("NOGROUP", "ERR no such key", "no such key")):
+            raise

@@ -133,9 +133,10 @@ local function is_done(months, identity)
 end
 
 local function add_places(month, key, numbers)
-  month.done = month.done + redis.call('SADD', key, unpack(numbers))
+  local added = redis.call('SADD', key, unpack(numbers))
+  month.done = month.done + added
   -- A whole set may be new: its time to live begins then.
-  if redis.call('SCARD', key) == #numbers then redis.call('EXPIRE', key, month.ttl_s) end
+  if redis.call('SCARD', key) == added then redis.call('EXPIRE', key, month.ttl_s) end
 end
 
 -- Remember that these mails are done; neighbours of one folder go into their set together.

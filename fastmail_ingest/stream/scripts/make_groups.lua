@@ -30,6 +30,8 @@ for lane_number = 1, 3 do
       redis.call('XGROUP', 'CREATE', lane, ARGV[1], '0', 'MKSTREAM')
       redis.call('HSET', KEYS[4], lane_number, '')
     end
+  elseif redis.call('HEXISTS', KEYS[4], lane_number) == 0 then
+    redis.call('HSET', KEYS[4], lane_number, '')
   end
 end
 return remade

@@ -16,8 +16,8 @@ for _, identity in ipairs(due) do
   redis.call('ZREM', KEYS[2], identity)
   redis.call('HDEL', KEYS[3], identity)
   -- A body that is gone or was damaged by hand leaves the mail in `queued` only: it is fetched again.
-  local ok, fields = pcall(cmsgpack.unpack, packed or '')
-  if ok and type(fields) == 'table' and fields.m then
+  local fields = unpack_body(packed)
+  if fields then
     add_again(KEYS[1], fields)
     moved = moved + 1
   end

@@ -30,7 +30,7 @@ local function settle_done(lane, first, count, bytes)
       local fields = read_entry(lane, ARGV[i])
       if fields then
         redis.call('XDEL', lane, ARGV[i])
-        freed = freed + #fields.m
+        if redis.call('SREM', queued, ARGV[i + count]) == 1 then freed = freed + #fields.m end
         finished[#finished + 1] = ARGV[i + count]
       else
         ignored = ignored + 1
@@ -90,5 +90,11 @@ for _ = 1, count do
 end
 
 close_months(months)
-if freed > 0 and redis.call('DECRBY', KEYS[8], freed) < 0 then redis.call('DEL', KEYS[8]) end
+if freed > 0 then
+  local left = redis.call('DECRBY', KEYS[8], freed)
+  -- Where nothing waits there are no bytes, whatever another program wrote into the lanes or took out of them.
+  if left < 0 or (left > 0 and redis.call('SCARD', queued) == redis.call('XLEN', dead)) then
+    redis.call('DEL', KEYS[8])
+  end
+end
 return ignored
