@@ -210,7 +210,7 @@ class Ledger:
         forgotten, taken_in, names, removed = self._run("reconcile", call)
         if removed:
             _log.warning(
-                "%d entries of mails that are elsewhere in the stream, or done, were removed", removed
+                "%d superfluous entries were removed: their mails are elsewhere, or done", removed
             )
         return forgotten, taken_in, [name.decode("utf-8", "replace") for name in names]
 
