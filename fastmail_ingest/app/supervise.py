@@ -22,7 +22,7 @@ from fastmail_ingest.errors import (
 from fastmail_ingest.handler.load import load as load_handler
 from fastmail_ingest.policy.breaker import State as Breaker
 from fastmail_ingest.stream.advice import advice
-from fastmail_ingest.stream.connect import connect, saying_where
+from fastmail_ingest.stream.connect import connect, saying_where, wait_while_loading
 from fastmail_ingest.stream.server import OwnServer, find_binary
 from fastmail_ingest.supervisor.cpus import usable_cpus
 from fastmail_ingest.supervisor.report import Report
@@ -54,7 +54,7 @@ class Household:
         url, password = self.runtime.redis_url, self.runtime.config.redis.password
         with saying_where(url):
             client = connect(url, password)
-            client.ping()
+            wait_while_loading(client)
             client.close()
             for sentence in advice(url, password):
                 _log.warning("%s", sentence)

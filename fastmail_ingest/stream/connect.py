@@ -4,7 +4,9 @@ redis-py 8 retries ten times by default and times a blocked read out after 5 s. 
 where the caller knows whether repeating is safe, and every wait has the deadline it needs.
 """
 
+import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,8 +20,11 @@ from redis.retry import Retry
 
 from fastmail_ingest.errors import StreamUnavailable
 
+_log = logging.getLogger(__name__)
+
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
+_LOADING_LOOK_S = 0.2
 READ_SIZE_BYTES = 256 * 1024  # mails are large: fewer, larger reads
 
 # "Not now" for which redis-py has no class of its own: too few replicas, a disk that fails, a long script, a
@@ -128,6 +133,20 @@ def saying_where(url: str) -> Iterator[None]:
             f"Redis at {redacted(url)} does not answer: {error}. "
             "remedy: start it, correct [redis] url, or remove the url to run the embedded server"
         ) from error
+
+
+def wait_while_loading(client: redis.Redis) -> None:
+    """Wait for a Redis that was just started to have read its file: it will answer, and soon."""
+    told = False
+    while True:
+        try:
+            client.ping()
+            return
+        except redis.exceptions.BusyLoadingError:
+            if not told:
+                _log.info("Redis is loading its data, waiting for it")
+            told = True
+            time.sleep(_LOADING_LOOK_S)
 
 
 def redacted(url: str) -> str:

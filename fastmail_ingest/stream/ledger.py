@@ -209,9 +209,7 @@ class Ledger:
         call.args.extend((self._keys.done, self._arguments.keep_days))
         forgotten, taken_in, names, removed = self._run("reconcile", call)
         if removed:
-            _log.warning(
-                "%d superfluous entries were removed: their mails are elsewhere, or done", removed
-            )
+            _log.warning("%d superfluous entries were removed: their mails are elsewhere, or done", removed)
         return forgotten, taken_in, [name.decode("utf-8", "replace") for name in names]
 
     # --- everybody -----------------------------------------------------------------------------
