@@ -10,7 +10,7 @@ import msgspec
 from fastmail_ingest.app.node import node_id
 from fastmail_ingest.app.roles import main_roles, server_role, slot_table
 from fastmail_ingest.app.runtime import Runtime, reloaded, search_paths
-from fastmail_ingest.app.watchdog import find_stuck
+from fastmail_ingest.app.watchdog import Watchdog
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import (
     EXIT_DRAIN_CUT_SHORT,
@@ -109,7 +109,7 @@ def supervise(config: Config, config_path: Path | None, *, once: bool, load: Cal
         config.supervisor.drain_timeout,
         on_reload=lambda: household.reload(load),
         on_status=lambda: log_status(table, roles),
-        find_stuck=lambda now: find_stuck(table, config.supervisor.stall_timeout, now),
+        find_stuck=Watchdog(table, config.supervisor.stall_timeout),
     )
     report = supervisor.run()
     log_report(report, table)

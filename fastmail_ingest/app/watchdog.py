@@ -9,6 +9,22 @@ from fastmail_ingest.telemetry.counters import Counter
 
 # Every loop comes round at least so often: nothing in it waits for an answer longer than ANSWER_TIMEOUT_S.
 SILENCE_S = ANSWER_TIMEOUT_S + 15.0
+CONFIRMED_AFTER_S = 1.0
+
+
+class Watchdog:
+    """Names a child only if it looked stuck twice, with time to write down a mail in between."""
+
+    def __init__(self, table: SlotTable, stall_s: float) -> None:
+        self._table = table
+        self._stall_s = stall_s
+        self._suspected: dict[int, float] = {}  # pid -> since when
+
+    def __call__(self, now: float) -> list[tuple[int, str]]:
+        """The pids of children that are stuck, with the reason; `now` is time.monotonic()."""
+        found = dict(find_stuck(self._table, self._stall_s, now))
+        self._suspected = {pid: self._suspected.get(pid, now) for pid in found}
+        return [(pid, why) for pid, why in found.items() if now - self._suspected[pid] >= CONFIRMED_AFTER_S]
 
 
 def find_stuck(table: SlotTable, stall_s: float, now: float) -> Iterator[tuple[int, str]]:

@@ -14,6 +14,7 @@ from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.pipeline.batch import begin_process
 from fastmail_ingest.pipeline.custody import Custody, Relief
 from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.pipeline.judge import Judge
@@ -47,6 +48,7 @@ def node_of(consumer: str) -> str:
 def run_worker(runtime: Runtime, child: Child) -> int:
     """The whole life of a worker process; returns its exit code."""
     logs.set_component(f"worker-{child.number}")
+    begin_process()
     return uvloop.run(_work(runtime, child))
 
 
@@ -115,7 +117,7 @@ class Wear:
 
     def __init__(self, slot: Slot, max_mails: int, max_rss: int) -> None:
         # Workers that began together must not end together.
-        self._max_mails = int(max_mails * random.uniform(0.9, 1.1))  # noqa: S311
+        self._max_mails = max_mails and max(1, round(max_mails * random.uniform(0.9, 1.1)))  # noqa: S311
         self._max_rss = max_rss
         self._slot = slot
         self._process = psutil.Process()

@@ -65,7 +65,7 @@ def _import(target: str, search_paths: list[Path]) -> object:
         found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise HandlerLoadError(_not_found(target, module_name, error, search_paths)) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise HandlerLoadError(
             f"[handler] target {target!r}: importing {module_name} failed: {type(error).__name__}: {error}"
             f"{_place(error)}"

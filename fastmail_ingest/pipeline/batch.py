@@ -6,6 +6,7 @@ No I/O but the handler's own. Whatever a handler raises becomes an outcome of th
 import asyncio
 import inspect
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -54,7 +55,8 @@ def handle_inline(
         try:
             if (answer := function(opened.email)) is not None:
                 _refuse_awaitable(answer)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            _leave_if_twin()
             outcome = judge.decide(opened, error)
             with lock:
                 taken.settlement.add_failed(outcome)
@@ -62,6 +64,7 @@ def handle_inline(
             if not judge.guard.takes:
                 break
         else:
+            _leave_if_twin()
             with lock:
                 taken.settlement.add_done(entry, opened.email.id, opened.fetched_at)
             succeeded = True
@@ -74,6 +77,29 @@ def handle_inline(
     if succeeded and not failed:
         judge.guard.succeeded()
     return taken.take_settlement()
+
+
+_forked = False
+
+
+def _note_fork() -> None:
+    global _forked  # noqa: PLW0603 - a fact about the process
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_note_fork)
+
+
+def begin_process() -> None:
+    """Say that this process is a worker, and no copy that a handler made of one."""
+    global _forked  # noqa: PLW0603
+    _forked = False
+
+
+def _leave_if_twin() -> None:
+    """A handler has forked and the child came back from it: it must not go on as a second worker."""
+    if _forked:
+        os._exit(os.EX_SOFTWARE)
 
 
 def _refuse_awaitable(answer: object) -> None:
@@ -105,7 +131,8 @@ async def handle_one(
         # Beyond our own deadline it is the mail that takes long, not something that is down.
         late = _late(error, timeout_s)
         settlement.add_failed(judge.decide(opened, late, counts=not deadline.expired()))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        _leave_if_twin()
         settlement.add_failed(judge.decide(opened, error))
     else:
         settlement.add_done(entry, opened.email.id, opened.fetched_at)
@@ -141,7 +168,9 @@ async def handle_batch(
         return settlement
     try:
         outcomes = await _outcomes(function, [mail.email for mail in opened], timeout_s)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if _we_are_cancelled():
+            raise
         if len(opened) == 1:
             settlement.add_failed(judge.decide(opened[0], error))
             return settlement
@@ -164,7 +193,9 @@ async def _handle_alone(
 ) -> None:
     try:
         (outcome,) = await _outcomes(function, [mail.email], timeout_s)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if _we_are_cancelled():
+            raise
         outcome = error
     _note(mail, outcome, settlement, judge)
 
@@ -173,7 +204,9 @@ async def _outcomes(
     function: Callable[[list[Email]], Any], emails: list[Email], timeout_s: float
 ) -> Sequence[BaseException | None]:
     """One outcome a mail: None is done."""
-    answer = function(emails)
+    # The list is the handler's to empty; how many there were is ours to know.
+    answer = function(list(emails))
+    _leave_if_twin()
     if inspect.isawaitable(answer):
         try:
             async with asyncio.timeout(timeout_s):

@@ -82,7 +82,7 @@ def words_of(error: BaseException) -> str:
     """What the exception says; a user's own exception may fail even at that."""
     try:
         return str(error)
-    except Exception:
+    except BaseException:
         return "(its message cannot be shown)"
 
 

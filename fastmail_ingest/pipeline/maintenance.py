@@ -47,6 +47,7 @@ class Stream(Protocol):
     def claim(self, consumer: str, held: Entries) -> None: ...  # noqa: D102
     def renew_lease(self, node_id: str, lease_s: float) -> None: ...  # noqa: D102
     def end_lease(self, node_id: str) -> None: ...  # noqa: D102
+    def lease_lives(self, node_id: str) -> bool: ...  # noqa: D102
     def consumers(self) -> set[str]: ...  # noqa: D102
     def put_back(self, consumer: str, ending: Ending, client_id: int = 0) -> tuple[int, int]: ...  # noqa: D102
     def promote(self) -> int: ...  # noqa: D102
@@ -93,6 +94,8 @@ class Maintenance:
         self._disagreed = 0
         self._reconcile_at = 0.0
         self._outage = Outage()
+        self._regrouping = False
+        self._silent_since: dict[str, float] = {}
         # While Redis was away no lease could be renewed: after it came back, and at our own start,
         # the others get the time of a lease to say that they live.
         self._judge_others_at = time.monotonic() + lease_s
@@ -109,6 +112,7 @@ class Maintenance:
                 self._outage.over()
             except self._stream.unavailable as error:
                 self._judge_others_at = time.monotonic() + self._lease_s
+                self._silent_since.clear()
                 pause_s = self._outage.wait_s(error)
                 _log.warning("Redis is away (%s), trying again", error)
             self._gauges.redis(self._outage.state)
@@ -167,13 +171,19 @@ class Maintenance:
 
     def _regroup(self) -> None:
         """After a consumer group was removed: what is in hand stays there, the rest comes back."""
+        if self._regrouping:
+            self._claim_what_is_in_hand()
         moved, finished = self._stream.regroup()
+        self._regrouping = not finished
         self._gauges.put_back(moved)
         if moved:
             _log.warning("%d mails that the removed consumer group left without owner are put back", moved)
         if not finished:
-            for consumer, held in self._household.in_hand():
-                self._stream.claim(consumer, held)
+            self._claim_what_is_in_hand()
+
+    def _claim_what_is_in_hand(self) -> None:
+        for consumer, held in self._household.in_hand():
+            self._stream.claim(consumer, held)
 
     def _check_books(self) -> None:
         """Mend what hands in the database, or a restore, have broken."""
@@ -196,10 +206,22 @@ class Maintenance:
         """Give back what a consumer without a living process of ours left, if its host is gone."""
         if node == self._household.node_id or self._household.surely_gone(node):
             self._note(consumer, *self._stream.put_back(consumer, Ending(deaths_max=self._deaths_max)))
-        elif node and time.monotonic() >= self._judge_others_at:
+        elif self._is_surely_silent(consumer, node):
             # Another host's: the script itself looks whether its lease has run out.
             ending = Ending(deaths_max=self._deaths_max, lease_of=node)
             self._note(consumer, *self._stream.put_back(consumer, ending))
+
+    def _is_surely_silent(self, consumer: str, node: str) -> bool:
+        """Whether another host's lease was missing for a while: all run out at once in a Redis that slept.
+
+        A name that is not of our kind was given by another program: it gets the time of a lease.
+        """
+        now = time.monotonic()
+        if now < self._judge_others_at or (node and self._stream.lease_lives(node)):
+            self._silent_since.pop(consumer, None)
+            return False
+        patience_s = SWEEP_EVERY_S * 0.9 if node else self._lease_s
+        return now - self._silent_since.setdefault(consumer, now) >= patience_s
 
     def _note(self, consumer: str, moved: int, buried: int) -> None:
         if moved > 0 or buried > 0:

@@ -90,8 +90,6 @@ class Watcher:
                 return
             except Stopped:
                 return
-            except CursorMoved as error:
-                _log.warning("%s", error)
             except (SourceUnavailable, ProtocolError, LoginRefused) as error:
                 self._failures += 1
                 if self._plan.once and (self._failures >= ONCE_TRIES or isinstance(error, LoginRefused)):
@@ -140,13 +138,17 @@ class Watcher:
         """Take over what is in a mailbox, and stay in it if it is the only one of this connection."""
         try:
             cursor, found = self._sweep(source, key)
+            if len(self._mailboxes) == 1 and not self._plan.once:
+                self._stay(source, key, cursor)
+        except CursorMoved as error:
+            # The connection is good: the next look begins where the cursor is now.
+            _log.info("%s", error)
+            return 1
         except MailboxRefused as error:
             # The connection is good, and so are the other mailboxes.
             _log.error("%s", error)
             self._tally.failed(str(error))
             return 0
-        if len(self._mailboxes) == 1 and not self._plan.once:
-            self._stay(source, key, cursor)
         return found
 
     def _sweep(self, source: MailSource, key: MailboxKey) -> tuple[Cursor, int]:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 
 from fastmail_ingest.model.entry import Settlement
 from fastmail_ingest.pipeline.ports import Journal, Lanes
@@ -10,6 +11,8 @@ from fastmail_ingest.policy.backoff import REDIS_RECONNECT, delay_s
 
 _log = logging.getLogger(__name__)
 
+# An answer takes a few ms, with a file that is written first ("appendfsync always") some tens.
+ANSWER_AWAITED_S = 0.1
 GATHERED_MAX = 1000  # entries; settle.lua passes a lane's ids as arguments of one command
 
 
@@ -28,6 +31,7 @@ class Settler:
         self._idle.set()
         self._room = asyncio.Event()
         self._room.set()
+        self._sent_at = 0.0  # when the settlement went out whose answer is awaited (time.monotonic()), else 0
 
     def add(self, settlement: Settlement) -> None:
         """Take in what became of some entries."""
@@ -44,8 +48,14 @@ class Settler:
         self._journal.settled(settlement, ignored)
 
     async def room(self) -> None:
-        """Wait until more can be taken in; lets the event loop send what is there in any case."""
+        """Wait until more can be taken in; lets the event loop send what is there in any case.
+
+        While Redis does not answer there is no room: what is handled and not written down would be handled
+        again if we died.
+        """
         await asyncio.sleep(0)
+        if self._sent_at and time.monotonic() - self._sent_at > ANSWER_AWAITED_S:
+            self._room.clear()
         await self._room.wait()
 
     async def flushed(self) -> None:
@@ -59,7 +69,11 @@ class Settler:
             self._wake.clear()
             settlement, self._gathered = self._gathered, Settlement()
             self._room.set()
+            self._sent_at = time.monotonic()
             ignored = await self._persist(settlement)
+            self._sent_at = 0.0
+            if len(self._gathered) < GATHERED_MAX // 2:
+                self._room.set()
             self._journal.settled(settlement, ignored)
             if not len(self._gathered):
                 self._idle.set()

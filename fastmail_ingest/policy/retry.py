@@ -80,6 +80,8 @@ def _known_s(after: object) -> float | None:
     """The delay that was asked for, in seconds; None if none was, or one that no clock knows."""
     if isinstance(after, timedelta):
         after = after.total_seconds()
-    if not isinstance(after, (int, float)) or not math.isfinite(after):
+    if isinstance(after, int):
+        return float(min(max(0, after), int(DELAY_MAX_S)))  # of any size: only floats can be infinite
+    if not isinstance(after, float) or not math.isfinite(after):
         return None
     return min(max(0.0, after), DELAY_MAX_S)

@@ -36,20 +36,10 @@ class RedisRefuses(redis.exceptions.ResponseError):
     """Redis is there, but cannot take a command for now."""
 
 
-# What a caller may see as "Redis is away for now": refused, hung up, loading, failing over, out of memory.
-UNAVAILABLE = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.NoScriptError,  # somebody emptied the script cache between loading and calling
-    RedisRefuses,
-    OSError,
-)
+# What a caller may see as "Redis is away for now": refused, hung up, loading, failing over, out of memory,
+# busy with a script, a key of the wrong kind, a right that was taken from us. Whatever it is, asking again
+# later harms nothing, and a process that ends of it would only come again and end again.
+UNAVAILABLE = (redis.exceptions.RedisError, OSError)
 
 
 class _Client(redis.Redis):

@@ -17,7 +17,7 @@ from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.stream.connect import UNAVAILABLE, connect
-from fastmail_ingest.stream.keys import GROUP, glob_of
+from fastmail_ingest.stream.keys import GROUP, glob_of, month_ttl_s
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 
 _log = logging.getLogger(__name__)
@@ -130,6 +130,10 @@ class Ledger:
         """Say that this supervisor is gone: others need not wait for the lease to run out."""
         self._redis.delete(self._keys.node(node_id))
 
+    def lease_lives(self, node_id: str) -> bool:
+        """Whether that supervisor has renewed its lease in time."""
+        return bool(self._redis.exists(self._keys.node(node_id)))
+
     def consumers(self) -> set[str]:
         """The names of all consumers of all lanes, living or dead."""
         names: set[str] = set()
@@ -206,7 +210,8 @@ class Ledger:
         found = self._redis.scan_iter(match=glob_of(self._keys.cursors), count=1000, _type="hash")
         cursors = [name for key in found if "\ufffd" not in (name := key.decode("utf-8", "replace"))]
         call = self._arguments.reconcile(cursors)
-        call.args.extend((self._keys.done, self._arguments.keep_days))
+        keep_days = self._arguments.keep_days
+        call.args.extend((self._keys.done, keep_days, month_ttl_s(keep_days)))
         forgotten, taken_in, names, removed = self._run("reconcile", call)
         if removed:
             _log.warning("%d superfluous entries were removed: their mails are elsewhere, or done", removed)

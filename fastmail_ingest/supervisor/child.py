@@ -68,6 +68,8 @@ def run_and_exit(run: Callable[[], int], describe: Callable[[str], None]) -> Non
         describe(f"{type(error).__name__}: {error}")
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # a full disk, a closed stream: this process ends here in any case
+            os._exit(code)

@@ -81,9 +81,13 @@ class Fleet:
         except BaseException as error:
             slot.message = f"cannot start: {error}"
             os._exit(os.EX_OSERR)
-        run_and_exit(
-            lambda: role.run(Child(slot, self._table, number)), lambda text: setattr(slot, "message", text)
-        )
+
+        def run() -> int:
+            code = role.run(Child(slot, self._table, number))
+            slot.finished = True
+            return code
+
+        run_and_exit(run, lambda text: setattr(slot, "message", text))
 
     def reap(self) -> Iterator[tuple[Process, int, resource.struct_rusage]]:
         """The children that have ended since the last call: exit code (negative for a signal) and usage."""

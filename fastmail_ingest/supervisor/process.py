@@ -33,6 +33,7 @@ class RoleState:
     wanted: int
     young_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
     strikes: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
+    was_ready: bool = False  # some child of the role was at work before: it can start
     deadly: int = 0  # blamed deaths in a row between which the role finished nothing
     progress: int = 0  # what the role had finished at the last of them
     start_at: float = 0.0
@@ -43,5 +44,5 @@ def how_it_ended(process: Process, code: int) -> str:
     """The end of a child in words; `code` is negative for a signal, as in os.waitstatus_to_exitcode."""
     if process.killed_for:
         return f"killed, {process.killed_for}"
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    how = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
     return f"{how}, {process.slot.message}" if process.slot.message else how

@@ -19,7 +19,9 @@ TOKEN_MAX_BYTES = 46
 # process ever sees half of one. (The standard sizes of `struct`, with "=", are written byte by byte.)
 # Stages that have finished by themselves, then the counters of all children whose slot was used again.
 _TABLE_HEAD = struct.Struct(f"@{1 + COUNTERS}Q")
-_SLOT_HEAD = struct.Struct("@iBBxxIId")  # pid, state, hung, role, generation, start time (time.monotonic())
+_SLOT_HEAD = struct.Struct(
+    "@iBBBxIId"
+)  # pid, state, hung, finished, role, generation, start time (time.monotonic())
 _CELL = struct.Struct("@dBB46s")  # since (time.monotonic(), 0 = empty), kind, length, token
 _COUNTER = struct.Struct("@Q")
 _MESSAGE = struct.Struct(f"@H{MESSAGE_MAX_BYTES}s")
@@ -29,6 +31,7 @@ _MESSAGE_AT = _COUNTERS_AT + COUNTERS * _COUNTER.size
 _CELLS_AT = _MESSAGE_AT + _MESSAGE.size
 _STATE_AT = 4
 _HUNG_AT = 5
+_FINISHED_AT = 6
 
 
 class State(IntEnum):
@@ -64,9 +67,9 @@ class Slot:
             self._table.retire(counter, self.get(counter))
         size = _CELLS_AT + self.cells * _CELL.size
         self._memory[self._at : self._at + size] = bytes(size)
-        _SLOT_HEAD.pack_into(self._memory, self._at, 0, State.STARTING, 0, role, generation, now)
+        _SLOT_HEAD.pack_into(self._memory, self._at, 0, State.STARTING, 0, 0, role, generation, now)
 
-    def _head(self) -> tuple[int, int, int, int, int, float]:
+    def _head(self) -> tuple[int, int, int, int, int, int, float]:
         return _SLOT_HEAD.unpack_from(self._memory, self._at)
 
     @property
@@ -90,17 +93,17 @@ class Slot:
     @property
     def role(self) -> int:
         """The number of the role that this child plays."""
-        return self._head()[3]
+        return self._head()[4]
 
     @property
     def generation(self) -> int:
         """Counts all children of the supervisor: no two of them share it."""
-        return self._head()[4]
+        return self._head()[5]
 
     @property
     def started_at(self) -> float:
         """When it was forked, time.monotonic()."""
-        return self._head()[5]
+        return self._head()[6]
 
     @property
     def hung(self) -> bool:
@@ -110,6 +113,15 @@ class Slot:
     @hung.setter
     def hung(self, hung: bool) -> None:
         self._memory[self._at + _HUNG_AT] = hung
+
+    @property
+    def finished(self) -> bool:
+        """Whether its work came to its own end: `run` returned, nobody left the process by another way."""
+        return bool(self._memory[self._at + _FINISHED_AT])
+
+    @finished.setter
+    def finished(self, finished: bool) -> None:
+        self._memory[self._at + _FINISHED_AT] = finished
 
     def ready(self) -> None:
         """Say that this child has started and does its work."""

@@ -204,11 +204,13 @@ class Supervisor:
     def _bury(self, process: Process, code: int, now: float) -> None:
         role, state = process.role, self._states[process.role.name]
         was_ready = process.slot.state is State.READY
+        state.was_ready |= was_ready
         if process.killed_by_deadline:
             process.slot.release_all()  # the work in hand is not to blame
         process.slot.state = State.DEAD if role.cleared_up else State.FREE
         self._table.ring()
-        if code == 0 and role.finite and not self._draining_since and not process.asked_to_stop:
+        said_so = process.slot.finished and not process.slot.held()
+        if code == 0 and said_so and role.finite and not self._draining_since and not process.asked_to_stop:
             state.finished.add(process.number)
             if process.slot.message:
                 self.report.complaints.append(process.slot.message)
@@ -219,12 +221,12 @@ class Supervisor:
             _log.info("%s %d (pid %d) makes room for a fresh one", role.name, process.number, process.pid)
             return
         how = how_it_ended(process, code)
-        if not was_ready and not process.killed_for and code > 0:
+        if not was_ready and not state.was_ready and not process.killed_for and code > 0:
             # It ended by itself before it could begin: doing the same again would end the same.
             self._fail(f"{role.name} cannot start: {how}")
             return
         # A child at work that somebody kills (the kernel, for want of memory) is not broken by that.
-        struck = was_ready and code == -signal.SIGKILL and not process.killed_for
+        struck = was_ready and not process.killed_for and code in (-signal.SIGKILL, -signal.SIGTERM, 0)
         if broken := plan_successor(process, state, now, how, struck=struck):
             self._fail(broken)
             return

@@ -154,3 +154,74 @@ def test_fetching_pauses_while_failed_mails_fill_the_stream(house, simulated, re
     assert redis_server.client().scard("{fmi:0}:queued") < 300
     assert run.stop() == 0
     assert_invariants(redis_server.client())
+
+
+def test_a_batch_handler_may_empty_its_list(house, simulated, redis_server) -> None:
+    simulated.add(60)
+    run = house("""
+
+    from fastmail_ingest import batch_handler
+
+    @batch_handler
+    def handle(emails):
+        while emails:
+            note(emails.pop())
+    """)
+    assert run.run("--once") == 0, run.text()
+    assert done_count(redis_server.client()) == 60
+    assert run.repeats() == 0
+
+
+@pytest.mark.parametrize("form", ["def", "async def"])
+@pytest.mark.parametrize("what", ["Panic()", "KeyboardInterrupt", "GeneratorExit"])
+def test_whatever_a_handler_raises_is_its_own_mails_failure(
+    house, simulated, redis_server, form, what
+) -> None:
+    simulated.add(40)
+    body = f"""
+
+    class Panic(BaseException):
+        pass
+
+    {form} handle(email):
+        note(email)
+        if email.uid == 7:
+            raise {what}
+    """
+    run = house(body, retry="attempts = 1")
+    assert run.run("--once") == 0, run.text()
+    assert dead_ids(redis_server) == [7]
+    assert done_count(redis_server.client()) == 39
+    assert "0 restarts" in run.text()
+
+
+def test_a_handler_that_leaves_the_process_has_not_finished_its_work(house, simulated, redis_server) -> None:
+    simulated.add(100)
+    run = house("""
+
+    import os
+
+    def handle(email):
+        note(email)
+        if email.uid == 7:
+            os._exit(0)
+    """)
+    assert run.run("--once") == 0, run.text()
+    assert dead_ids(redis_server) == [7]
+    assert done_count(redis_server.client()) == 99
+
+
+def test_the_child_of_a_handler_that_forks_handles_no_mail(house, simulated, redis_server) -> None:
+    simulated.add(100)
+    run = house("""
+
+    import os, sys
+
+    def handle(email):
+        note(email)
+        if email.uid == 50 and os.fork() == 0:
+            sys.exit(0)
+    """)
+    assert run.run("--once") == 0, run.text()
+    assert done_count(redis_server.client()) == 100
+    assert run.repeats() == 0

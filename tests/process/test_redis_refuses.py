@@ -179,3 +179,21 @@ def test_bytes_in_the_stream_pause_fetching(house, simulated, redis_server) -> N
     assert run.stop() == 0
     assert run.repeats() == 0
     assert_invariants(redis_server.client())
+
+
+@pytest.mark.parametrize("key", ["queued", "delayed", "dead", "bytes"])
+def test_a_key_of_the_wrong_kind(house, simulated, redis_server, key) -> None:
+    client = redis_server.client()
+    run = house(SLOW, producer="poll_min = 0.1\npoll_max = 0.5").start()
+    simulated.add(200)
+    run.wait_for_calls(200)
+    wait_until(lambda: done_count(client) == 200, "all is settled")
+    client.set(f"{{fmi:0}}:{key}", "not ours")
+    simulated.add(200)
+    wait_until(lambda: "trying again" in run.text(), "it is logged")
+    client.delete(f"{{fmi:0}}:{key}")
+    run.wait_for_calls(400)
+    wait_until(lambda: done_count(client) == 400, "all is settled again")
+    assert run.stop() == 0, run.text()
+    assert "died" not in run.text()
+    assert_invariants(client)

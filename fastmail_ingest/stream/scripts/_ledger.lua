@@ -11,6 +11,7 @@
 -- Returns: nothing; defines locals
 
 local SPAN, LOAD, DIGEST, DAY_S = 512, 80, 12, 86400
+local LOST = '?'  -- the value of a mail that was queued and is nowhere in the stream any more, see `reconcile`
 
 local clock = redis.call('TIME')
 local now_s = tonumber(clock[1])
@@ -87,7 +88,11 @@ end
 local function add_digest(month, digest, value)
   load_digests(month)
   local key = bucket_key(month, digest)
-  if redis.call('HSETNX', key, digest, value) == 0 then return false end
+  if redis.call('HSETNX', key, digest, value) == 0 then
+    if value == LOST or redis.call('HGET', key, digest) ~= LOST then return false end
+    redis.call('HSET', key, digest, value)
+    return true
+  end
   if redis.call('HLEN', key) == 1 then redis.call('EXPIRE', key, month.ttl_s) end
   month.digests, month.changed = month.digests + 1, true
   while month.digests > LOAD * month.buckets do split_bucket(month) end
@@ -119,7 +124,10 @@ end
 
 local function is_done(months, identity)
   local place, uid = place_of(identity)
-  if not place then return find_digest(months, digest_of(identity)) ~= false end
+  if not place then
+    local value = find_digest(months, digest_of(identity))
+    return value ~= false and value ~= LOST
+  end
   local suffix = ':at:' .. place .. ':' .. math.floor(uid / SPAN)
   for _, month in ipairs(months) do
     local there = month.there[suffix]
@@ -130,6 +138,10 @@ local function is_done(months, identity)
     if there and redis.call('SISMEMBER', month.name .. suffix, uid % SPAN) == 1 then return true end
   end
   return false
+end
+
+local function is_lost(months, identity)
+  return find_digest(months, digest_of(identity)) == LOST
 end
 
 local function add_places(month, key, numbers)

@@ -16,23 +16,11 @@ local months = open_months(KEYS[6], tonumber(ARGV[1]), ARGV[2])
 local by_content, tag = ARGV[3] == '1', ARGV[4]
 local appended, bytes, renamed, contents = 0, 0, {}, {}
 
--- The part of a mailbox that is read again because `reconcile` has forgotten some of its mails: all others
--- there are known by name, and the contents of the forgotten would only tell that they were here once.
-local known = redis.call('HMGET', cursor, 'uid_validity', 'last_uid', 'again_until')
-local validity, last_uid, again_until = known[1] or '0', known[2] or '0', tonumber(known[3] or 0)
-
-local function is_read_again(identity)
-  if again_until == 0 or validity ~= ARGV[8] then return false end
-  local _, uid = place_of(identity)
-  return (uid or tonumber(ARGV[9]) + 1) <= again_until
-end
-
 -- The same bytes in another mailbox are the same mail, filed twice. In its own mailbox they are two mails,
--- unless the mailbox is being read anew.
+-- unless the mailbox is being read anew. Of a mail that was lost from the stream, only the content is known.
 local function seen_before(identity, content)
-  if is_read_again(identity) then return false end
   local where = find_digest(months, content)
-  return where and (by_content or where ~= tag)
+  return where and (by_content or where ~= tag) and not is_lost(months, identity)
 end
 
 for at = 10, #ARGV, 3 do
@@ -56,15 +44,14 @@ close_months(months)
 
 local in_place = 1
 if ARGV[5] ~= '0' then
+  local known = redis.call('HMGET', cursor, 'uid_validity', 'last_uid')
+  local validity, last_uid = known[1] or '0', known[2] or '0'
   local as_believed = validity == ARGV[8] and last_uid == ARGV[9]
   local moved_before = validity == ARGV[5] and last_uid == ARGV[6]
   if as_believed or moved_before then
     redis.call('HSET', cursor, 'uid_validity', ARGV[5], 'last_uid', ARGV[6], 'match_until', ARGV[7],
       'last_poll', now_ms)
     redis.call('HSETNX', cursor, 'since', now_ms)
-    if again_until > 0 and (validity ~= ARGV[5] or tonumber(ARGV[6]) >= again_until) then
-      redis.call('HDEL', cursor, 'again_until')
-    end
     if appended > 0 then redis.call('HINCRBY', cursor, 'count', appended) end
   else
     in_place = 0

@@ -17,6 +17,7 @@ local group, consumer, budget = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local may_have_run, deaths_max, reason = ARGV[4] == '1', tonumber(ARGV[5]), ARGV[6]
 local blamed = {}
 for at = 7, #ARGV, 2 do blamed[ARGV[at] .. ' ' .. ARGV[at + 1]] = true end
+local alone = #ARGV <= 8
 local moved, buried, seen = 0, 0, 0
 
 local function bury(id, fields, why)
@@ -43,7 +44,8 @@ local function give_back(lane_number, id)
     return bury(id, fields, {reason = 'undecodable', error = 'UndecodableEntry',
       message = 'an entry without a payload, written by another program'})
   end
-  if deaths >= deaths_max then
+  -- Of several that were in hand one is to blame; the second death, which has one suspect only, tells.
+  if deaths >= deaths_max and (alone or deaths > 1) then
     return bury(id, fields, {reason = reason, error = 'WorkerDied',
       message = 'in hand at ' .. deaths .. ' deaths of a worker'})
   end

@@ -4,12 +4,12 @@
 --          mail, or one of a mail that is done, the mail needs none more.
 -- USES:    ledger entry
 -- KEYS:    1 again  2 live  3 backfill  4 queued  5 delayed  6 delayed:body  7 dead  8 bytes  9.. all cursors
--- ARGV:    1 beginning of the cursors' names  2 done  3 keep (days)
+-- ARGV:    1 beginning of the cursors' names  2 done  3 keep (days)  4 month TTL (s)
 -- Returns: {number forgotten, number taken in, names of up to 10 of the forgotten,
 --           number of superfluous entries removed}
 
 local CHUNK = 100
-local months = open_months(ARGV[2], tonumber(ARGV[3]), 0)
+local months = open_months(ARGV[2], tonumber(ARGV[3]), ARGV[4])
 local present, bytes, unknown, stray, removed = {}, 0, {}, {}, 0
 
 -- Call `see(id, fields)` for every entry of a stream.
@@ -79,27 +79,20 @@ for _, id in ipairs(namesakes) do
   note('foreign:' .. id)
 end
 
-local function rewind_to(cursor, last_uid, uid)
-  if tonumber(last_uid) <= uid then return end
-  -- What was read before is told by its name when it is read again, see append.
-  local again = math.max(tonumber(last_uid), tonumber(redis.call('HGET', cursor, 'again_until') or 0))
-  redis.call('HSET', cursor, 'last_uid', string.format('%d', uid), 'again_until', string.format('%d', again))
-end
-
 local function rewind(identity)
   local folder, validity, uid = string.match(identity, '^(.+):(%d+):(%d+)$')
   if folder then
     local cursor = ARGV[1] .. folder
     local known = redis.call('HMGET', cursor, 'uid_validity', 'last_uid')
-    if known[1] == validity then rewind_to(cursor, known[2] or 0, math.max(tonumber(uid) - 1, 0)) end
+    if known[1] == validity and tonumber(known[2] or 0) >= tonumber(uid) then
+      redis.call('HSET', cursor, 'last_uid', string.format('%d', math.max(tonumber(uid) - 1, 0)))
+    end
     return
   end
   -- Its name does not tell where it is: all of the account's mailboxes are read again.
   local account = ARGV[1] .. (string.match(identity, '^([^:]+):') or '') .. ':'
   for at = 9, #KEYS do
-    if string.sub(KEYS[at], 1, #account) == account then
-      rewind_to(KEYS[at], redis.call('HGET', KEYS[at], 'last_uid') or 0, 0)
-    end
+    if string.sub(KEYS[at], 1, #account) == account then redis.call('HSET', KEYS[at], 'last_uid', '0') end
   end
 end
 
@@ -110,6 +103,8 @@ for _, identity in ipairs(redis.call('SMEMBERS', KEYS[4])) do
     -- One that is done, too, was in the books twice.
     if not is_done(months, identity) then
       rewind(identity)
+      -- Its content was seen, and must not make its next coming look like that of a mail filed twice.
+      add_digest(months[1], digest_of(identity), LOST)
       forgotten = forgotten + 1
       if #names < 10 then names[#names + 1] = identity end
     end
@@ -117,5 +112,6 @@ for _, identity in ipairs(redis.call('SMEMBERS', KEYS[4])) do
 end
 for _, identity in ipairs(unknown) do redis.call('SADD', KEYS[4], identity) end
 for _, identity in ipairs(stray) do redis.call('ZADD', KEYS[5], 0, identity) end
+close_months(months)
 redis.call('SET', KEYS[8], bytes)
 return {forgotten, #unknown + #stray, names, removed}

@@ -3,7 +3,7 @@
 --          group on. Workers may hold them nevertheless, and are given time to settle or claim them.
 -- USES:    entry
 -- KEYS:    1 again  2 live  3 backfill  4 groups
--- ARGV:    1 group  2 time that workers are given (ms)  3 most entries to look at in this call
+-- ARGV:    1 group  2 time that workers are given (ms)  3 about how many to bring back in this call
 -- Returns: {number brought back, 1 if there are such entries and this is not finished, else 0}
 
 local LOOK_AT = 25  -- an entry without owner is among the oldest sooner or later
@@ -32,23 +32,26 @@ local function given_up_to(lane)
   return nil
 end
 
+-- True if everything up to `last_id` has an owner now, or is back.
 local function bring_back(lane_number, last_id)
   local lane = KEYS[lane_number]
-  local entries = redis.call('XRANGE', lane, '-', last_id, 'COUNT', ARGV[3])
-  local held = 0
-  for _, entry in ipairs(entries) do
-    local id = entry[1]
-    if has_owner(lane, id) then
-      held = held + 1
-    else
-      local fields = read_entry(lane, id)
-      redis.call('XDEL', lane, id)
-      fields.r = tostring(tonumber(fields.r or '0') + 1)
-      add_again(KEYS[1], fields)
-      moved = moved + 1
+  local from, room = '-', tonumber(ARGV[3])
+  repeat
+    local entries = redis.call('XRANGE', lane, from, last_id, 'COUNT', LOOK_AT)
+    for _, entry in ipairs(entries) do
+      local id = entry[1]
+      from = '(' .. id
+      if not has_owner(lane, id) then
+        local fields = read_entry(lane, id)
+        redis.call('XDEL', lane, id)
+        fields.r = tostring(tonumber(fields.r or '0') + 1)
+        add_again(KEYS[1], fields)
+        moved, room = moved + 1, room - 1
+      end
     end
-  end
-  return #entries - held == 0
+    if #entries < LOOK_AT then return true end
+  until room <= 0
+  return false
 end
 
 for lane_number = 1, 3 do

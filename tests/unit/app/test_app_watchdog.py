@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fastmail_ingest.app.watchdog import SILENCE_S, find_stuck
+from fastmail_ingest.app.watchdog import CONFIRMED_AFTER_S, SILENCE_S, Watchdog, find_stuck
 from fastmail_ingest.policy.breaker import State as Breaker
 from fastmail_ingest.supervisor.slots import Slot, SlotTable
 from fastmail_ingest.telemetry.counters import Counter
@@ -91,3 +91,17 @@ def test_a_process_that_never_promised_any(table: SlotTable) -> None:
     table.slot(0).put(Counter.UNREAD_SINCE_NS, 0)
     table.slot(0).put(Counter.ALIVE_NS, 0)
     assert stuck(table) == {}
+
+
+def test_one_look_is_not_enough(table: SlotTable) -> None:
+    watchdog = Watchdog(table, STALL_S)
+    assert watchdog(NOW) == []
+    assert watchdog(NOW + 0.5) == []
+    assert [pid for pid, _ in watchdog(NOW + CONFIRMED_AFTER_S)] == [101]
+
+
+def test_who_goes_on_between_two_looks_is_left_alone(table: SlotTable) -> None:
+    watchdog = Watchdog(table, STALL_S)
+    watchdog(NOW)
+    worker(table).put(Counter.LAST_SETTLE_NS, ago(-0.5))
+    assert watchdog(NOW + 2) == []
