@@ -100,7 +100,7 @@ class Conductor:
             return 0
         step = self._steps[self._next]
         if not self._due_at:
-            if self._stage.records.handled < self._reachable(step):
+            if self._stage.records.handled < self._reachable(step) and not self._is_at_rest():
                 return 0
             self._due_at = now + step.delay_s
         if now < self._due_at:
@@ -132,10 +132,14 @@ class Conductor:
         return len(due)
 
     def _finished(self) -> bool:
-        if self._delivered < self._chaos.emails or self._next < len(self._steps) or self._lasting:
+        if self._next < len(self._steps) or self._lasting:
             return False
+        return self._is_at_rest()
+
+    def _is_at_rest(self) -> bool:
+        """Whether all that was delivered is handled, or a dead letter by the handler's own will."""
         now = time.monotonic()
-        if now < self._ask_ledger_at:
+        if self._delivered < self._chaos.emails or now < self._ask_ledger_at:
             return False
         self._ask_ledger_at = now + _ASK_LEDGER_EVERY_S
         # One that was just started again could not be told to drain: it has no signal handlers yet.

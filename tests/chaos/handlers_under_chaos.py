@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from fastmail_ingest import Email, batch_handler
+from fastmail_ingest import Email, Reject, batch_handler
 
 _WORK_S = 0.001
 
@@ -24,3 +24,9 @@ def batch(emails: list[Email]) -> None:
 @batch_handler
 async def concurrent_batch(emails: list[Email]) -> None:
     await asyncio.sleep(_WORK_S * len(emails))
+
+
+def rejecting(email: Email) -> None:
+    """Rejects each tenth mail of a mailbox."""
+    if email.uid % 10 == 0:
+        raise Reject("not for us")

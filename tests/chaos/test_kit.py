@@ -55,3 +55,10 @@ def test_what_is_done_to_it_stands_in_the_report() -> None:
     assert report.kills == {Action.KILL_WORKER: 3}
     assert sum("kill -9 a worker" in line for line in report.timeline) == 3
     assert report.files == ""
+
+
+def test_a_handler_that_rejects_some_mails_breaks_no_promise() -> None:
+    report = run_chaos("handlers_under_chaos:rejecting", Chaos(emails=200, kills=3, disturbances=1, seed=7))
+    assert report.ok, report
+    assert report.dead == {"rejected": 20}
+    assert report.handled == 180
