@@ -38,6 +38,12 @@ local function identity_of(payload)
   return ok and type(identity) == 'string' and identity or ''
 end
 
+-- What the books call an entry without an identity: by its id, which an entry of another lane may have, too.
+local function foreign_name(queued, id)
+  while redis.call('SISMEMBER', queued, 'foreign:' .. id) == 1 do id = id .. '0' end
+  return 'foreign:' .. id
+end
+
 -- The fields of a mail that waits for a retry, or nil if they are not there or are not ours.
 local function unpack_body(packed)
   local ok, fields = pcall(cmsgpack.unpack, packed or '')

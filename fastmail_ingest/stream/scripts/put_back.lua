@@ -22,7 +22,7 @@ local moved, buried, seen = 0, 0, 0
 
 local function bury(id, fields, why)
   local identity = identity_of(fields.m)
-  if identity == '' then identity = 'foreign:' .. id end
+  if identity == '' then identity = foreign_name(KEYS[5], id) end
   if redis.call('SADD', KEYS[5], identity) == 0 and redis.call('DECRBY', KEYS[6], #fields.m) < 0 then
     redis.call('DEL', KEYS[6])
   end

@@ -74,9 +74,11 @@ end)
 for _, id in ipairs(namesakes) do
   local fields = read_entry(KEYS[7], id)
   redis.call('XDEL', KEYS[7], id)
-  bury_entry(KEYS[7], 'foreign:' .. id, fields, {reason = fields.reason or '', error = fields.error or '',
+  local name = foreign_name(KEYS[4], id)
+  bury_entry(KEYS[7], name, fields, {reason = fields.reason or '', error = fields.error or '',
     message = fields.message or '', traceback = fields.traceback or '', at = fields.at or now_ms})
-  note('foreign:' .. id)
+  note(name)
+  redis.call('SADD', KEYS[4], name)
 end
 
 local function rewind(identity)

@@ -80,7 +80,7 @@ for _ = 1, count do
   if fields then
     local identity = ARGV[at + 2]
     if identity == '' then identity = identity_of(fields.m) end
-    if identity == '' then identity = 'foreign:' .. ARGV[at + 1] end
+    if identity == '' then identity = foreign_name(queued, ARGV[at + 1]) end
     -- Of a foreign entry nobody has heard before: as a dead letter it counts like all others.
     if redis.call('SADD', queued, identity) == 0 then freed = freed + #fields.m end
     bury_entry(dead, identity, fields, {reason = ARGV[at + 3], error = ARGV[at + 4],
