@@ -157,6 +157,7 @@ class _ConcurrentRunner:
         self._free_cells = list(range(plan.cells))
         self._cell_freed = asyncio.Semaphore(plan.cells)
         self._running: set[asyncio.Task[None]] = set()
+        self._has_suspect = False  # what is in hand is one that is handled alone
         # A thread cannot be cancelled: trying again while it still runs would handle the mail twice.
         self._timeout_s = plan.timeout_s if plan.is_async else None
         self._pool = None if plan.is_async else ThreadPoolExecutor(plan.threads, "handler")
@@ -164,13 +165,28 @@ class _ConcurrentRunner:
     async def handle(self, taken: Taken, stopping: asyncio.Event) -> None:
         while taken.left:
             await self._around.settler.room()
+            if self._must_wait_for_all(taken) and not await self._all_hands_are_free():
+                return
             if not await self._hand_is_free(stopping):
                 return
             await self._around.custody.check(taken)
             if not taken.left or not self._around.judge.guard.takes:
                 self._cell_freed.release()
                 return
-            await self._begin(taken)
+            if self._must_wait_for_all(taken):  # what was next is somebody else's now
+                self._cell_freed.release()
+                continue
+            self._begin(taken)
+
+    def _must_wait_for_all(self, taken: Taken) -> bool:
+        """Whether a suspect is in hand, or the next is one and others are in hand."""
+        next_is_suspect = taken.entries[taken.begun].deaths > 0
+        return bool(self._running) and (self._has_suspect or next_is_suspect)
+
+    async def _all_hands_are_free(self) -> bool:
+        """Wait until nothing is in hand, but not for ever: the neighbours of a suspect go to others."""
+        await asyncio.wait(self._running, timeout=PATIENCE_S)
+        return not self._running
 
     async def _hand_is_free(self, stopping: asyncio.Event) -> bool:
         """Wait for a hand to become free, but not for ever: others may have one."""
@@ -187,16 +203,13 @@ class _ConcurrentRunner:
             return False
         return True
 
-    async def _begin(self, taken: Taken) -> None:
+    def _begin(self, taken: Taken) -> None:
         entry = taken.entries[taken.begun]
         taken.begun += 1
-        if entry.deaths:
-            await self.finish()
+        self._has_suspect = entry.deaths > 0
         task = asyncio.create_task(self._handle(entry, heapq.heappop(self._free_cells)))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        if entry.deaths:
-            await self.finish()
 
     async def _handle(self, entry: Entry, cell: int) -> None:
         desk, judge = self._around.desk, self._around.judge

@@ -66,6 +66,31 @@ def test_async_hands_that_are_full_keep_nothing_either(house, simulated, redis_s
     assert_invariants(client)
 
 
+def test_a_suspect_that_takes_long_keeps_nobody_waiting(house, simulated, redis_server) -> None:
+    gate = Path(redis_server.directory) / "gate"
+    body = f"""
+
+    import asyncio, os
+
+    async def handle(email):
+        note(email)
+        if email.uid == 33:
+            if email.attempt == 1:
+                os.kill(os.getpid(), 9)
+            while not os.path.exists({str(gate)!r}):
+                await asyncio.sleep(0.01)
+    """
+    simulated.add(400)
+    run = house(body).start()
+    client = redis_server.client()
+    wait_until(lambda: done_count(client) == 399, "all others are settled")
+    gate.touch()
+    wait_until(lambda: done_count(client) == 400, "and the suspect")
+    assert run.stop() == 0
+    run.assert_repeats_are_marked()
+    assert_invariants(client)
+
+
 def test_workers_make_room_after_so_many_mails(house, simulated, redis_server) -> None:
     simulated.add(3000)
     run = house("\n\ndef handle(email):\n    note(email)\n", worker="procs = 2\nmax_mails = 500")
