@@ -41,19 +41,24 @@ class Machine(MeddledMachine):
         last=st.integers(1, UIDS),
         lane=st.sampled_from([Lane.LIVE, Lane.BACKFILL]),
         first=st.one_of(st.none(), st.integers(1, 3)),
-        stale=st.integers(0, 3),
+        stale=st.sampled_from([0, 0, 0, 1, 2, 3]),
+        reader=st.one_of(st.none(), consumers),
     )
-    def fetch(self, key, last, lane, first, stale) -> None:
+    def fetch(self, key, last, lane, first, stale, reader) -> None:
         known = self.bench.believed[key]
         believed = (
             self.bench.model.cursors.get(key, Cursor()) if not stale else known[-min(stale, len(known))]
         )
         self.bench.fetch(key, last, lane, believed, first)
+        if reader and not self.bench.groups_lost:
+            self.agree()
+            self.bench.read(reader, 4)
 
-    @rule(key=st.sampled_from(MAILBOXES))
-    def renumber(self, key) -> None:
-        """The server gave the mailbox a new UIDVALIDITY."""
+    @rule(key=st.sampled_from(MAILBOXES), last=st.integers(1, UIDS))
+    def renumber(self, key, last) -> None:
+        """The server gave the mailbox a new UIDVALIDITY, and it is read anew."""
         self.bench.validity[key] += 1
+        self.bench.fetch(key, last, Lane.LIVE, self.bench.model.cursors.get(key, Cursor()))
 
     # --- workers ---------------------------------------------------------------------------------
 
@@ -62,13 +67,17 @@ class Machine(MeddledMachine):
     def read(self, consumer, count) -> None:
         self.bench.read(consumer, count)
 
-    @rule(consumer=consumers, data=st.data(), twice=st.booleans())
-    def settle(self, consumer, data, twice) -> None:
+    @rule(consumer=consumers, data=st.data(), twice=st.booleans(), promote=st.booleans())
+    def settle(self, consumer, data, twice, promote) -> None:
         bench = self.bench
+        if not bench.groups_lost and not bench.current(consumer):
+            bench.read(consumer, 3)
         chosen = [e for e in bench.hands[consumer] if bench.name_of_entry(e)]
         if not chosen:
             return
-        chosen = data.draw(st.lists(st.sampled_from(chosen), max_size=6, unique_by=lambda e: (e.lane, e.id)))
+        chosen = data.draw(
+            st.lists(st.sampled_from(chosen), min_size=1, max_size=6, unique_by=lambda e: (e.lane, e.id))
+        )
         settlement = Settlement()
         for entry in chosen:
             name = bench.name_of_entry(entry)
@@ -86,6 +95,9 @@ class Machine(MeddledMachine):
                 lambda: bench.wait(bench.lanes[consumer].settle(settlement)),
                 lambda: bench.settled(settlement),
             )
+        if promote:
+            self.agree()
+            self.promote()
 
     @has_groups
     @rule(consumer=consumers)
@@ -148,6 +160,8 @@ class Machine(MeddledMachine):
     @rule(consumer=consumers, guilty=st.integers(0, 2), lease=st.sampled_from(["none", "alive", "expired"]))
     def die(self, consumer, guilty, lease) -> None:
         bench = self.bench
+        if not bench.current(consumer):
+            bench.read(consumer, 2)
         blamed = bench.current(consumer)[:guilty]
         ending = Ending(blamed, deaths_max=2, reason="hung", lease_of="" if lease == "none" else "n")
         if lease == "alive" and not bench.full:
@@ -197,6 +211,8 @@ class Machine(MeddledMachine):
     @invariant()
     def agree(self) -> None:
         self.bench.check()
+        if self.bench.full:
+            self.bench.fill(self.bench.full_steps - 1)
 
 
 @pytest.fixture(params=["redis", "valkey"])

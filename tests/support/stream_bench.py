@@ -50,7 +50,7 @@ class Bench:
         self.validity = dict.fromkeys(MAILBOXES, 1)
         self.believed = {key: [Cursor()] for key in MAILBOXES}
         self.strays = 0
-        self.full = False
+        self.full, self.full_steps = False, 0
         self.sound = True
         self.groups_lost = False
         self.ledger.make_groups()
@@ -94,6 +94,11 @@ class Bench:
             return self.name_of({b"m": entry.payload})
         item = self.model.current(entry.lane.label, entry.id)
         return item.name if item else ""
+
+    def fill(self, steps: int) -> None:
+        """Take the memory away for some steps, or give it back."""
+        self.full_steps, self.full = steps, steps > 0
+        self.client.config_set("maxmemory", "1" if self.full else "0")
 
     def check(self) -> None:
         """The invariants of the stream, and all else that the model knows."""
@@ -149,7 +154,8 @@ class Bench:
             assert (entry.lane.label, entry.id) == (item.stream, item.id)
             assert entry.attempt == 1 + item.place.failures + item.place.returns
             assert entry.attempt > 1 or not item.seen
-        self.hands[consumer] += entries
+        # What was in hand long ago makes late settles; a little of it is enough.
+        self.hands[consumer] = (self.hands[consumer] + entries)[-12:]
 
     def settled(self, settlement: Settlement) -> int:
         """What settling it is on the model."""

@@ -29,15 +29,12 @@ class MeddledMachine(RuleBasedStateMachine):
         super().__init__()
         self.bench.clear()
 
-    @rule()
-    def forget_scripts(self) -> None:
+    @precondition(lambda self: not self.bench.groups_lost and not self.bench.full)
+    @rule(steps=st.integers(1, 3))
+    def fill_memory(self, steps) -> None:
+        """Redis has no memory for some steps, and has forgotten the scripts."""
         self.bench.client.script_flush()
-
-    @precondition(lambda self: not self.bench.groups_lost)
-    @rule()
-    def fill_or_clear_memory(self) -> None:
-        self.bench.full = not self.bench.full
-        self.bench.client.config_set("maxmemory", "1" if self.bench.full else "0")
+        self.bench.fill(steps + 1)
 
     @hand_is_free
     @rule(lane=lanes)
@@ -152,8 +149,7 @@ class MeddledMachine(RuleBasedStateMachine):
         bench = self.bench
         if not bench.sound:
             return
-        bench.client.config_set("maxmemory", "0")
-        bench.full = False
+        bench.fill(0)
         bench.remake_groups()
         bench.check()
         self.mend()
