@@ -5,10 +5,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.dovecot import Dovecot
 from support.redis_server import RedisServer
 from support.simulated import Simulated
+
+# No test asserts a time: a busy machine is no defect. "too_slow" would be such an assertion, too.
+hypothesis.settings.register_profile(
+    "house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("house")
 
 
 def need(found: str | None, name: str, package: str) -> str:
