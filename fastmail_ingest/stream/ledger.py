@@ -49,6 +49,7 @@ class Ledger:
         self._redis = connect(url, password)
         self._arguments = arguments
         self._keys = arguments.keys
+        self._real_names: dict[str, bytes] = {}  # of consumers; what others chose need not be text
         self._scripts = {name: self._redis.register_script(source(name)) for name in _SCRIPTS}
 
     def ping(self) -> None:
@@ -136,12 +137,14 @@ class Ledger:
 
     def consumers(self) -> set[str]:
         """The names of all consumers of all lanes, living or dead."""
-        names: set[str] = set()
+        names: dict[str, bytes] = {}
         for stream in self._keys.lanes.values():
             with _missing_is_nothing():
                 consumers: list[dict[str, Any]] = self._redis.xinfo_consumers(stream, GROUP)
-                names.update(consumer["name"].decode("utf-8", "replace") for consumer in consumers)
-        return names
+                for consumer in consumers:
+                    names[consumer["name"].decode("utf-8", "backslashreplace")] = consumer["name"]
+        self._real_names = names
+        return set(names)
 
     def put_back(self, consumer: str, ending: Ending, client_id: int = 0) -> tuple[int, int]:
         """Give a dead consumer's entries back; returns (moved, made dead letters), (-1, 0) if its node lives.
@@ -151,11 +154,11 @@ class Ledger:
         """
         if client_id:
             self._redis.client_kill_filter(_id=str(client_id))
+        call = self._arguments.put_back(consumer, _PUT_BACK_BUDGET, ending)
+        call.args[1] = self._real_names.get(consumer, consumer)
         moved = buried = 0
         while True:
-            batch, dead, more = self._run(
-                "put_back", self._arguments.put_back(consumer, _PUT_BACK_BUDGET, ending)
-            )
+            batch, dead, more = self._run("put_back", call)
             if batch < 0:
                 return -1, 0
             moved, buried = moved + batch, buried + dead

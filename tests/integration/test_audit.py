@@ -124,6 +124,8 @@ def test_what_is_older_than_the_memory_is_no_gap(audited: Audited, simulated, sa
     audited.forget(3, 17)
     mail = simulated.mailbox.find(3)
     mail.internal_date = mail.internal_date - 91 * 86_400
+    long_ago_ms = int((time.time() - 365 * 86_400) * 1000)
+    audited.client.hset(audited.keys.cursor(MailboxKey("sim", "INBOX")), "since", long_ago_ms)
     code, found = say(audited.config)
     assert (code, counts(found)) == (1, {"mails": 30, "done": 28, "gaps": 1, "beyond_memory": 1})
     assert "1 of them older than the memory and not judged" in found["verdict"]

