@@ -58,7 +58,7 @@ def reconcile(model: Model) -> int:
         model.scored.setdefault(name, True)
     waiting = [item for item in model.items.values() if item.stream != "dead" and item.book in present]
     model.weight = sum(item.size for item in waiting)
-    model.broken = False
+    model.broken = model.drifted = False
     return forgotten
 
 
