@@ -88,7 +88,11 @@ class Supervised:
                 continue
             fields = rest.split()
             wanted = f"fmi-{role}"[:15] if role != "redis" else "redis-server"
-            if fields[0] not in "ZX" and int(fields[1]) == self.pid and name.startswith(wanted if role else ""):
+            if (
+                fields[0] not in "ZX"
+                and int(fields[1]) == self.pid
+                and name.startswith(wanted if role else "")
+            ):
                 found.append(int(stat.parent.name))
         return found
 
