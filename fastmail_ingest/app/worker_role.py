@@ -32,6 +32,8 @@ from fastmail_ingest.telemetry.counters import Counter
 
 ONCE_BLOCK_MS = 50  # with --once somebody waits for the end
 _BEAT_S = 1.0
+# The worker may have to wait for it when its mail ends in that moment.
+RELIEF_ANSWER_TIMEOUT_S = 2.0
 _RSS_EVERY_S = 1.0
 
 
@@ -89,7 +91,9 @@ def _around(runtime: Runtime, slot: Slot, lanes: Lanes, journal: Journal, consum
     circuit = CircuitBreaker(
         "handler", failures=breaker.failures, recovery_s=breaker.recovery, successes=breaker.successes
     )
-    ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
+    ledger = Ledger(
+        runtime.redis_url, runtime.config.redis.password, runtime.arguments, RELIEF_ANSWER_TIMEOUT_S
+    )
     return Around(
         SlotDesk(slot),
         Settler(lanes, journal),

@@ -7,7 +7,6 @@ import asyncio
 import inspect
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from fastmail_ingest.errors import Reject, Retry, UndecodableEntry
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Dead, Entry, Settlement
-from fastmail_ingest.pipeline.custody import Taken
+from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, words_of
 from fastmail_ingest.pipeline.ports import Desk
 
@@ -41,14 +40,17 @@ def open_mail(entry: Entry, settlement: Settlement) -> OpenedMail | None:
 def handle_inline(
     function: Callable[[Email], object], taken: Taken, desk: Desk, judge: Judge, until: float
 ) -> Settlement:
-    """Call a sync handler for one mail after the other until `until` (time.monotonic()) or an open breaker.
+    """Call a sync handler for one mail after the other until `until` (see awake_s) or an open breaker.
 
     `taken.begun` tells how far it came. This is the hot loop: at full speed a mail spends 3 us here.
     """
     lock, succeeded, failed = taken.lock, False, False
     for entry in taken.rest():
-        taken.begun += 1
-        opened = open_mail(entry, taken.settlement)
+        with lock:
+            if not taken.left:
+                break  # given to others just now
+            taken.begun += 1
+            opened = open_mail(entry, taken.settlement)
         if opened is None:
             continue
         desk.hold(0, entry)
@@ -71,7 +73,7 @@ def handle_inline(
             if failed:
                 judge.guard.succeeded()
                 failed = False
-        if time.monotonic() >= until:
+        if awake_s() >= until:
             break
     desk.release(0)
     if succeeded and not failed:
@@ -175,6 +177,9 @@ async def handle_batch(
             settlement.add_failed(judge.decide(opened[0], error))
             return settlement
         for mail in opened:
+            if not judge.guard.takes:
+                settlement.add_failed(judge.postpone(mail, error))
+                continue
             mail.email.attempt += 1
             only(mail.entry)
             await _handle_alone(function, mail, settlement, judge, timeout_s)

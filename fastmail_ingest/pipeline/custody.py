@@ -59,6 +59,13 @@ class Taken(msgspec.Struct):
             taken, self.settlement = self.settlement, Settlement()
         return taken
 
+    def split(self) -> tuple[list[Entry], list[Entry]]:
+        """Keep what was begun and give up the rest; returns both. Nothing more is begun from now on."""
+        with self.lock:
+            begun, rest = self.entries[: self.begun], self.entries[self.begun :]
+            self.entries = begun
+        return begun, rest
+
     def replace_rest(self, rest: Sequence[Entry]) -> None:
         """Begin only these, of those that are still to be begun."""
         self.entries[self.begun :] = rest
@@ -132,7 +139,11 @@ class Relief:
     def _watch(self) -> None:
         while not self._closed.wait(_LOOK_EVERY_S):
             with self._lock:
-                self._look(time.monotonic())
+                try:
+                    self._look(time.monotonic())
+                except Exception:
+                    # The worker goes on without relief for this mail; the next one must find it alive.
+                    _log.exception("looking after the neighbours of a mail that takes long")
 
     def _look(self, now: float) -> None:
         taken = self._taken
@@ -141,13 +152,18 @@ class Relief:
             return
         if now - self._stuck_at[1] < PATIENCE_S:
             return
+        begun, rest = taken.split()
         try:
             self._settle(taken)
-            moved = self._stream.release([(entry.lane, entry.id) for entry in taken.entries[: taken.begun]])
-        except self._stream.unavailable as error:
+            moved = self._stream.release([(entry.lane, entry.id) for entry in begun])
+        except BaseException as error:
+            # It may have been done, or not: the rest is asked for before more of it is begun.
+            taken.replace_rest(rest)
+            taken.checked_at = 0.0
+            if not isinstance(error, self._stream.unavailable):
+                raise
             _log.debug("looking after neighbours: %s", error)
             return
-        taken.replace_rest([])
         self._ahead_is_void = True
         self._stuck_at = (taken.begun, float("inf"))
         if moved:
@@ -159,7 +175,7 @@ class Relief:
             return
         try:
             ignored = self._stream.settle(settlement)
-        except self._stream.unavailable:
+        except BaseException:
             with taken.lock:
                 taken.settlement = settlement.merged_with(taken.settlement)
             raise

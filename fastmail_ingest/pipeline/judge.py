@@ -38,10 +38,15 @@ class Judge:
         if rejected:
             self.guard.succeeded()
         elif counts and self.guard.failed(error):
-            decision = retry.Postpone(max(retry.POSTPONE_MIN_S, self.guard.retry_in_s()))
+            return self.postpone(opened, error)
         if isinstance(decision, retry.GiveUp):
             return _given_up(opened, error, decision.reason)
         return self._again(opened, error, failures, decision)
+
+    def postpone(self, opened: OpenedMail, error: BaseException) -> Delayed:
+        """Put off a mail that is not to blame: the breaker opened while its neighbours were tried."""
+        wait = retry.Postpone(max(retry.POSTPONE_MIN_S, self.guard.retry_in_s()))
+        return self._again(opened, error, opened.entry.failures, wait)
 
     def _again(
         self,

@@ -2,7 +2,6 @@
 
 import asyncio
 import heapq
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ import msgspec
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry
 from fastmail_ingest.pipeline import batch
-from fastmail_ingest.pipeline.custody import PATIENCE_S, Custody, Relief, Taken
+from fastmail_ingest.pipeline.custody import PATIENCE_S, Custody, Relief, Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge
 from fastmail_ingest.pipeline.ports import Desk
 from fastmail_ingest.pipeline.settler import Settler
@@ -84,9 +83,7 @@ class _InlineRunner:
         while taken.left and not stopping.is_set():
             await self._around.custody.check(taken)
             relief.begin(taken)
-            settlement = batch.handle_inline(
-                self._plan.function, taken, desk, judge, time.monotonic() + SLICE_S
-            )
+            settlement = batch.handle_inline(self._plan.function, taken, desk, judge, awake_s() + SLICE_S)
             relief.end()
             for settled, ignored in taken.settled:
                 self._around.settler.note(settled, ignored)

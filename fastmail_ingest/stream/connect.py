@@ -66,14 +66,14 @@ def _told_apart(error: redis.exceptions.ResponseError) -> redis.exceptions.Respo
     return RedisRefuses(str(error)) if str(error).startswith(_NOT_NOW) else error
 
 
-def connect(url: str, password: str = "") -> redis.Redis:
+def connect(url: str, password: str = "", answer_timeout_s: float = ANSWER_TIMEOUT_S) -> redis.Redis:
     """A client for threads, with deadlines on connect and answer and no silent retries."""
     return _Client.from_url(
         url,
         **_secret(password),
         protocol=2,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=ANSWER_TIMEOUT_S,
+        socket_connect_timeout=min(CONNECT_TIMEOUT_S, answer_timeout_s),
+        socket_timeout=answer_timeout_s,
         socket_read_size=READ_SIZE_BYTES,
         retry=Retry(redis.backoff.NoBackoff(), 0),
     )

@@ -16,7 +16,7 @@ from fastmail_ingest.model.entry import Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.model.pressure import RedisMemory
-from fastmail_ingest.stream.connect import UNAVAILABLE, connect
+from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, UNAVAILABLE, connect
 from fastmail_ingest.stream.keys import GROUP, glob_of, month_ttl_s
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 
@@ -45,8 +45,10 @@ class Ledger:
 
     unavailable = UNAVAILABLE
 
-    def __init__(self, url: str, password: str, arguments: Arguments) -> None:
-        self._redis = connect(url, password)
+    def __init__(
+        self, url: str, password: str, arguments: Arguments, answer_timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> None:
+        self._redis = connect(url, password, answer_timeout_s)
         self._arguments = arguments
         self._keys = arguments.keys
         self._real_names: dict[str, bytes] = {}  # of consumers; what others chose need not be text

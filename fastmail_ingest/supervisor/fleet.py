@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterator
 
 from fastmail_ingest.supervisor.child import become_child, run_and_exit
@@ -110,6 +111,7 @@ class Fleet:
         """SIGTERM, once."""
         if not process.asked_to_stop:
             process.asked_to_stop = True
+            process.asked_at = time.monotonic()
             self.send(process, signal.SIGTERM)
 
     def close(self) -> None:

@@ -19,8 +19,14 @@ class Process:
     pidfd: int
     started_at: float
     asked_to_stop: bool = False
+    asked_at: float = 0.0
     killed_for: str = ""
     killed_by_deadline: bool = False
+
+
+def deaf(process: Process, now: float, patience_s: float) -> bool:
+    """Whether a child was asked to stop long ago and has nothing in hand that keeps it."""
+    return process.asked_to_stop and now - process.asked_at > patience_s and not process.slot.held()
 
 
 DEATHS_REMEMBERED = 10_000  # the most that [supervisor] short_lives_max can be

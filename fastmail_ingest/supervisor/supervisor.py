@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from fastmail_ingest.supervisor.child import STACK_DUMP_SIGNAL
 from fastmail_ingest.supervisor.fleet import Fleet
-from fastmail_ingest.supervisor.process import Process, RoleState, how_it_ended
+from fastmail_ingest.supervisor.process import Process, RoleState, deaf, how_it_ended
 from fastmail_ingest.supervisor.report import Report
 from fastmail_ingest.supervisor.role import EXIT_WORN_OUT, Role
 from fastmail_ingest.supervisor.slots import SlotTable, State
@@ -263,8 +263,9 @@ class Supervisor:
             return
         reasons = dict(self._find_stuck(now))
         for process in self._fleet:
-            if process.pid in reasons and not process.killed_for:
-                self._dump_and_kill(process, reasons[process.pid])
+            deafness = "it does not stop" if deaf(process, now, self._drain_timeout_s) else ""
+            if (reason := reasons.get(process.pid) or deafness) and not process.killed_for:
+                self._dump_and_kill(process, reason)
 
     def _dump_and_kill(self, process: Process, reason: str) -> None:
         """Its stacks go to the log first; the dump is written by the signal handler, at once."""

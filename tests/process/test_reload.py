@@ -91,3 +91,24 @@ def test_a_broken_configuration_leaves_every_process_as_it_is(house) -> None:
     wait_until(lambda: "taken" in run.text(), "the status is logged")
     assert run.children("worker") == before
     assert run.stop() == 0
+
+
+def test_a_worker_that_does_not_hear_is_replaced_nevertheless(house, simulated, redis_server) -> None:
+    simulated.add(20)
+    body = """
+
+    import signal
+
+    def handle(email):
+        note(email)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """
+    run = house(body, supervisor="drain_timeout = 1.0").start()
+    before = two_workers(run)
+    run.wait_for_calls(20)
+    os.kill(run.pid, signal.SIGHUP)
+    wait_until(lambda: replaced(run, before), "both workers are replaced")
+    simulated.add(20)
+    run.wait_for_calls(40)
+    run.assert_repeats_are_marked()
+    assert run.repeats() == 0

@@ -298,3 +298,15 @@ def test_a_probe_decides(answer: str) -> None:
     settlement, _, _ = inline(raising(error, "m2" if answer != "succeeds" else "none"), [entry(2)], by=court)
     assert court.guard.closed is (answer != "fails")
     assert [delayed.counts for delayed in settlement.delayed] == ([False] if answer == "fails" else [])
+
+
+def test_a_batch_whose_breaker_opens_on_the_way_leaves_the_rest_in_peace() -> None:
+    calls: list[int] = []
+
+    def handle(emails: list[Email]) -> None:
+        calls.append(len(emails))
+        raise ConnectionError("down")
+
+    settlement = asyncio.run(handle_batch(handle, [entry(n) for n in range(50)], judge(failures=3), LONG_S))
+    assert calls == [50, 1, 1, 1]
+    assert [delayed.counts for delayed in settlement.delayed] == [True] * 2 + [False] * 48

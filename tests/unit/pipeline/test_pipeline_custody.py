@@ -100,6 +100,9 @@ def test_while_redis_is_away_nothing_is_forgotten() -> None:
     relief.close()
     assert (batch.left, batch.settlement.done_count) == (4, 1)
     assert not relief.takes_ahead()
+    assert checked(batch, ENTRIES[1:]) == [ENTRIES[1:]], (
+        "it may have been given away before the answer was lost"
+    )
 
 
 def _fail() -> int:
