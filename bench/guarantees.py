@@ -50,6 +50,17 @@ def handle(email):
 """
 
 
+TIMED = """
+
+import time
+
+def handle(email):
+    os.write(CALLS, f"{email.id} {time.time():.6f}\\n".encode())
+    time.sleep(0.002)
+"""
+RELOAD_MAILS, RELOAD_RATE = 600, 100.0
+
+
 @contextmanager
 def place(redis_binary: str) -> Iterator[tuple[Path, RedisServer, Simulated]]:
     """A directory, a Redis and a mail server for one run."""
@@ -120,6 +131,30 @@ def killing_mail(redis_binary: str) -> tuple[int, int, int]:
         return done_count(redis_server.client()), len(dead_letters(redis_server.client())), killed
 
 
+def delays(redis_binary: str, *, reload: bool) -> list[float]:
+    """Seconds from a mail's arrival to its handler, 100 mails a second; `reload`: HUP after a third of them."""
+    with place(redis_binary) as (directory, redis_server, simulated):
+        run = Supervised(directory, simulated.port, redis_server.url, TIMED).start()
+        before = wait_until(lambda: pids if len(pids := run.children("worker")) == 2 else None, "two workers")
+        simulated.add(1)
+        run.wait_for_lines(1)
+        arrived: list[float] = []
+        begin = time.time()
+        for number in range(RELOAD_MAILS):
+            time.sleep(max(0.0, begin + number / RELOAD_RATE - time.time()))
+            arrived.append(time.time())
+            simulated.add(1)
+            if reload and number == RELOAD_MAILS // 3:
+                os.kill(run.pid, signal.SIGHUP)
+        run.wait_for_lines(RELOAD_MAILS + 1)
+        if reload and set(run.children("worker")) & set(before):
+            raise SystemExit("the workers were not replaced")
+        run.stop()
+        called = dict(line.rsplit(" ", 1) for line in run.calls_file.read_text().splitlines())
+        by_uid = {int(identity.rpartition(":")[2]): float(at) for identity, at in called.items()}
+        return [by_uid[number + 2] - at for number, at in enumerate(arrived)]
+
+
 def main() -> None:
     """Measure all and print."""
     redis_binary = shutil.which("redis-server")
@@ -144,6 +179,15 @@ def main() -> None:
             f"{done:,} handled, {dead} dead letter, {killed} workers killed",
         )
     )
+    for what, reload in (("without a reload", False), ("with HUP in the middle", True)):
+        taken = sorted(delays(redis_binary, reload=reload))
+        p99 = taken[int(len(taken) * 0.99)]
+        rows.append(
+            (
+                f"100 mails/s, arrival to handler, {what}",
+                f"p50 {1000 * statistics.median(taken):.0f}, p99 {1000 * p99:.0f}, max {1000 * taken[-1]:.0f} ms",
+            )
+        )
     sys.stdout.write("| what | measured |\n|---|---|\n")
     sys.stdout.write("".join(f"| {what} | {value} |\n" for what, value in rows))
 

@@ -106,6 +106,13 @@ class Supervised:
     def handled(self) -> set[str]:
         return {identity for identity, _ in self.calls()}
 
+    def wait_for_lines(self, count: int) -> None:
+        """As wait_for_calls, for a handler that writes lines of its own into the same file."""
+        wait_until(
+            lambda: self.calls_file.exists() and self.calls_file.read_bytes().count(b"\n") >= count,
+            f"{count} calls of the handler; {self.log}",
+        )
+
     def wait_for_calls(self, count: int) -> None:
         wait_until(lambda: len(self.handled()) >= count, f"{count} mails reach the handler; {self.log}")
 
