@@ -41,7 +41,9 @@ def list_(limit: int | None, as_json: bool, config_path: Path | None) -> None:
 @json_option
 @config_option
 def now(ids: tuple[str, ...], everything: bool, as_json: bool, config_path: Path | None) -> None:
-    """Give mails to the handler at once instead of when they are due. ID is a mail's identity.
+    """Give mails to the handler at once instead of when they are due: one attempt of each is used.
+
+    ID is a mail's identity.
 
     \b
     Examples:

@@ -38,13 +38,6 @@ class Call(NamedTuple):
     args: list[_Argument]
 
 
-class Blamed(NamedTuple):
-    """An entry that was in hand when its worker died."""
-
-    lane: Lane
-    entry_id: bytes
-
-
 class Page(NamedTuple):
     """A part of a stream: from `first` to `last`, at most `most` entries or about `size` bytes."""
 

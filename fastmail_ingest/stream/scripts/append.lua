@@ -14,7 +14,7 @@
 local lane, queued, cursor = KEYS[1], KEYS[2], KEYS[3]
 local months = open_months(KEYS[6], tonumber(ARGV[1]), ARGV[2])
 local by_content, tag = ARGV[3] == '1', ARGV[4]
-local appended, bytes, renamed, contents = 0, 0, {}, {}
+local appended, bytes, renamed = 0, 0, {}
 
 -- The same bytes in another mailbox are the same mail, filed twice. In its own mailbox they are two mails,
 -- unless the mailbox is being read anew. Of a mail that was lost from the stream, only the content is known.
