@@ -6,9 +6,14 @@ FastmailIngestError
 ├── UnavailableError       Redis, a server binary or a mail server is not there   exit 3
 │   ├── StreamUnavailable  Redis does not answer
 │   ├── SourceUnavailable  the mail server does not answer, or hung up
-│   │   └── MailboxRefused the mail server does not open this mailbox
+│   │   ├── MailboxRefused the mail server does not open this mailbox
+│   │   ├── FetchRefused   the mail server does not give out these mails
+│   │   ├── LimitReached   the provider's limits for this account are used up
+│   │   └── TokenUnavailable  the token endpoint does not answer
 │   └── CircuitOpen        a circuit breaker lets no call through for now
 ├── LoginRefused           the mail server refused the credentials                exit 3
+│   ├── TokenRefused       it refused an access token: a fresh one may do
+│   └── GrantRevoked       the permission behind the tokens is gone: a human must give it anew
 ├── ProtocolError          a peer sent what its protocol does not allow           exit 3
 └── UndecodableEntry       a stream entry that is not ours, or of a newer version
 
@@ -52,11 +57,30 @@ class StreamUnavailable(UnavailableError):
 
 
 class SourceUnavailable(UnavailableError):
-    """A mail server does not answer, hung up, or says it cannot serve now."""
+    """A mail server does not answer, hung up, or says it cannot serve now.
+
+    `retry_after_s` is how long it wants to be left alone; 0.0 if it did not say.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class MailboxRefused(SourceUnavailable):
     """The mail server does not open this mailbox; others of the account are not concerned."""
+
+
+class FetchRefused(SourceUnavailable):
+    """The mail server said NO to the FETCH of some mails; the connection is good."""
+
+
+class LimitReached(SourceUnavailable):
+    """The account has used up what its provider allows; it must rest, for hours if nothing else is said."""
+
+
+class TokenUnavailable(SourceUnavailable):
+    """No access token could be had now: the token endpoint does not answer, or not sensibly."""
 
 
 class CircuitOpen(UnavailableError):
@@ -76,6 +100,14 @@ class LoginRefused(FastmailIngestError):
     """The mail server refused the credentials; asking again with the same ones is no use."""
 
     exit_code = EXIT_UNAVAILABLE
+
+
+class TokenRefused(LoginRefused):
+    """The mail server refused an access token; a fresh one may do."""
+
+
+class GrantRevoked(LoginRefused):
+    """The permission behind the tokens is gone (invalid_grant): only a human can give it anew."""
 
 
 class ProtocolError(FastmailIngestError):

@@ -4,6 +4,7 @@ from fastmail_ingest.config.account import Account
 from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
 from fastmail_ingest.config.load import load
 from fastmail_ingest.config.schema import (
+    BlobsConfig,
     Config,
     HandlerConfig,
     LedgerConfig,
@@ -17,6 +18,7 @@ from fastmail_ingest.config.secrecy import mask_url
 
 __all__ = [
     "Account",
+    "BlobsConfig",
     "BreakerConfig",
     "Config",
     "HandlerConfig",

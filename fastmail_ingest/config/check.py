@@ -81,6 +81,10 @@ def _check_account(account: Account, draft: Draft, index: int) -> None:
         name = literal(account.mailboxes[repeated])
         problem = f"expected each mailbox once, got {name} again"
         raise complaint(draft.place(ACCOUNTS, "mailboxes", index), problem, f"remove the second {name}")
+    if not account.host:
+        place = draft.place(ACCOUNTS, "host", index)
+        remedy = 'write host = "imap.example.com", or provider = "gmail" or another that is known'
+        raise complaint(place, "missing; expected a host name, or a provider", remedy)
     if account.tls_ca_file:
         _check_readable(account.tls_ca_file, draft, index)
 

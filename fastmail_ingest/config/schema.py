@@ -9,11 +9,7 @@ from msgspec import Meta, field
 
 from fastmail_ingest.config.account import Account
 from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
-from fastmail_ingest.config.section import DAY_S, ONE_LINE, Section, expects
-
-KIB = 1024
-MIB = 1024 * KIB
-TIB = 1024 * 1024 * MIB
+from fastmail_ingest.config.section import DAY_S, MIB, ONE_LINE, TIB, Section, expects
 
 # \Z and not $: the latter would let a trailing line break pass.
 _PREFIX = r"^[A-Za-z0-9._-]{1,32}\Z"
@@ -78,7 +74,10 @@ class ProducerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     poll_max: Annotated[
         float, Meta(description="Longest wait between two looks at a quiet mailbox, s.", ge=0.05, le=DAY_S)
     ] = 60.0
-    window: Annotated[int, Meta(description="UIDs a FETCH command.", ge=1, le=10000)] = 500
+    window: Annotated[
+        int,
+        Meta(description="Most UIDs a FETCH command; fewer where mails are large or slow.", ge=1, le=10000),
+    ] = 500
     append_max: Annotated[int, Meta(description="Most mails an append to the stream.", ge=1, le=1000)] = 128
     append_bytes: Annotated[
         int, Meta(description="Bytes after which an append is sent.", ge=1, le=512 * MIB)
@@ -110,6 +109,22 @@ class ProducerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeout: Annotated[
         float, Meta(description="Deadline on each answer of a mail server, s.", ge=1, le=3600)
     ] = 60.0
+
+
+class BlobsConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the bytes of large mails wait: Redis keeps only a reference to them."""
+
+    directory: Annotated[
+        str,
+        Meta(
+            description="Directory for mails above inline_limit; with several hosts one that all share.",
+            min_length=1,
+        ),
+    ] = "fastmail-ingest-blobs"
+    inline_limit: Annotated[
+        int,
+        Meta(description="Bytes; mails above go into a file instead of Redis.", ge=64 * 1024, le=512 * MIB),
+    ] = MIB
 
 
 class WorkerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -233,6 +248,7 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     redis: RedisConfig = RedisConfig()
     accounts: list[Account] = field(default_factory=list)
     producer: ProducerConfig = ProducerConfig()
+    blobs: BlobsConfig = BlobsConfig()
     worker: WorkerConfig = WorkerConfig()
     handler: HandlerConfig = HandlerConfig()
     retry: RetryConfig = RetryConfig()

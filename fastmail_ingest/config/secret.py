@@ -19,12 +19,15 @@ from fastmail_ingest.config.toml_file import origin_of
 from fastmail_ingest.errors import ConfigError
 
 SECRET_BYTES_MAX = 64 * 1024
+# The ways to log in; an account has exactly one.
+LOGINS = ("password", "password_file", "oauth_client_file", "oauth_client_id", "service_account_file")
 
 
 def resolve(config: Config, draft: Draft) -> Config:
     """`config` with absolute paths and with the passwords that stand in files."""
     accounts = [_resolve_account(account, draft, index) for index, account in enumerate(config.accounts)]
-    return replace(config, redis=_resolve_redis(config.redis, draft), accounts=accounts)
+    blobs = replace(config.blobs, directory=_absolute(draft, config.blobs.directory))
+    return replace(config, redis=_resolve_redis(config.redis, draft), accounts=accounts, blobs=blobs)
 
 
 def refuse_exposed(draft: Draft) -> None:
@@ -75,18 +78,38 @@ def _read_private(place: Place, path: Path, shown: str) -> bytes:
 
 
 def _resolve_account(account: Account, draft: Draft, index: int) -> Account:
-    place = draft.place(ACCOUNTS, "password_file", index)
-    variable = account_variable(account_token(account.name), "password")
-    if account.password and account.password_file:
-        raise _two_secrets(place, variable)
-    if not account.password and not account.password_file:
-        place = draft.place(ACCOUNTS, "password", index)
-        remedy = f'write password_file = "{account.name}.password", or set {variable}'
-        raise complaint(place, "expected a password, got none", remedy)
-    ca_file = _absolute(draft, account.tls_ca_file)
+    _check_one_login(account, draft, index)
     file = _absolute(draft, account.password_file)
-    secret = read_secret(place, Path(file)) if file else account.password
-    return replace(account, tls_ca_file=ca_file, password_file=file, password=secret)
+    place = draft.place(ACCOUNTS, "password_file", index)
+    oauth = account.oauth_client_file or account.oauth_client_id
+    token_file = account.token_file or (f"{account.name}.token.json" if oauth else "")
+    return replace(
+        account,
+        host=account.host or account.known.host,
+        tls_ca_file=_absolute(draft, account.tls_ca_file),
+        password_file=file,
+        password=read_secret(place, Path(file)) if file else account.password,
+        oauth_client_file=_absolute(draft, account.oauth_client_file),
+        service_account_file=_absolute(draft, account.service_account_file),
+        token_file=_absolute(draft, token_file),
+    )
+
+
+def _check_one_login(account: Account, draft: Draft, index: int) -> None:
+    variable = account_variable(account_token(account.name), "password")
+    given = [key for key in LOGINS if getattr(account, key)]
+    if account.password and account.password_file:
+        raise _two_secrets(draft.place(ACCOUNTS, "password_file", index), variable)
+    if len(given) > 1:
+        problem = f"expected one way to log in, got {' and '.join(given)}"
+        raise complaint(draft.place(ACCOUNTS, given[1], index), problem, f"keep one of {', '.join(given)}")
+    if not given:
+        remedy = f'write password_file = "{account.name}.password", or set {variable}'
+        if account.known.tokens:
+            key = "oauth_client_id" if account.provider == "outlook" else "oauth_client_file"
+            remedy = f"write {key} = ... for OAuth2 (see docs/OAUTH2_SETUP.md), or {remedy[6:]}"
+        place = draft.place(ACCOUNTS, "password", index)
+        raise complaint(place, "expected a password or another way to log in, got none", remedy)
 
 
 def _resolve_redis(redis: RedisConfig, draft: Draft) -> RedisConfig:

@@ -7,6 +7,9 @@ from msgspec import Struct
 from fastmail_ingest.config.secrecy import presentable
 
 DAY_S = 86400.0
+KIB = 1024
+MIB = 1024 * KIB
+TIB = 1024 * 1024 * MIB
 
 # A line break in a password would end the command that carries it.
 ONE_LINE = r"^[^\x00-\x1f\x7f]*\Z"

@@ -11,7 +11,7 @@ from fastmail_ingest.model.identity import content_hash
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.source.fetch import TakesAway, check_status, read_fetch, seems_to_swallow
-from fastmail_ingest.source.session import explained, hang_up, is_for_now, log_in
+from fastmail_ingest.source.session import Tokens, explained, hang_up, is_for_now, log_in
 from fastmail_ingest.source.wire import check_bye, shown
 
 # BODY.PEEK[] and EXAMINE: never BODY[] or SELECT, which would set \Seen (RFC 9051 6.4.5).
@@ -30,11 +30,13 @@ class Connection:
     connection is of no more use: `close` it and make another.
     """
 
-    def __init__(self, account: Account, timeout_s: float, max_mail: int) -> None:
+    def __init__(
+        self, account: Account, timeout_s: float, max_mail: int, tokens: Tokens | None = None
+    ) -> None:
         self._account = account
         self._timeout_s = timeout_s
         self._max_mail = max_mail
-        self._client = log_in(account, timeout_s)
+        self._client = log_in(account, timeout_s, tokens)
         self._items = self._items_to_fetch()
         self.news = False  # the server has mentioned new mail since the last search
 

@@ -6,12 +6,19 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import imapclient
 import imapclient.exceptions
 
 from fastmail_ingest.config import Account
-from fastmail_ingest.errors import FastmailIngestError, LoginRefused, ProtocolError, SourceUnavailable
+from fastmail_ingest.errors import (
+    FastmailIngestError,
+    LoginRefused,
+    ProtocolError,
+    SourceUnavailable,
+    TokenRefused,
+)
 from fastmail_ingest.source.wire import WiredClient
 
 CONNECT_TIMEOUT_S = 20.0
@@ -28,6 +35,18 @@ _NOT_NOW = re.compile(
 _log = logging.getLogger(__name__)
 
 
+class Tokens(Protocol):
+    """Where the access tokens of an account that logs in by OAuth2 come from."""
+
+    def token(self) -> str:
+        """A token that is good for some minutes yet. Raises GrantRevoked or TokenUnavailable."""
+        ...
+
+    def refused(self, token: str) -> None:
+        """The mail server did not take this token: hand it out to nobody again."""
+        ...
+
+
 @contextmanager
 def explained(account: Account) -> Iterator[None]:
     """Turn what imaplib, IMAPClient and the socket raise into our errors, with the server's name."""
@@ -35,7 +54,8 @@ def explained(account: Account) -> Iterator[None]:
     try:
         yield
     except FastmailIngestError as error:
-        raise type(error)(f"{where}: {error}") from error
+        error.args = (f"{where}: {error}",)
+        raise
     except imapclient.exceptions.LoginError as error:
         if is_for_now(error):
             raise SourceUnavailable(f"{where}: no login now: {_plain(error)}") from error
@@ -86,8 +106,11 @@ def _plain(error: Exception) -> str:
     return re.sub(r"^b(['\"])(.*)\1$", r"\2", str(error))
 
 
-def log_in(account: Account, timeout_s: float) -> WiredClient:
-    """Connect and log in. Raises LoginRefused, SourceUnavailable or ProtocolError."""
+def log_in(account: Account, timeout_s: float, tokens: Tokens | None = None) -> WiredClient:
+    """Connect and log in, by a token if there are `tokens`.
+
+    Raises LoginRefused, SourceUnavailable or ProtocolError.
+    """
     with explained(account):
         context = None if account.tls == "off" else _tls_context(account)
         client = WiredClient(
@@ -100,13 +123,30 @@ def log_in(account: Account, timeout_s: float) -> WiredClient:
         try:
             if account.tls == "starttls" and context is not None:
                 client.starttls(context)
-            client.login(account.user, account.password)
+            if tokens is None:
+                client.login(account.user, account.password)
+            else:
+                _log_in_by_token(client, account, tokens)
             # RFC 9051 7.2.2: what a server can do may change with the login.
             client.capabilities()
         except BaseException:
             client.shutdown()
             raise
     return client
+
+
+def _log_in_by_token(client: WiredClient, account: Account, tokens: Tokens) -> None:
+    """XOAUTH2 (Google, Microsoft) or, where only that is offered, OAUTHBEARER (RFC 7628)."""
+    token = tokens.token()
+    bearer = client.has_capability("AUTH=OAUTHBEARER") and not client.has_capability("AUTH=XOAUTH2")
+    log_in_with = client.oauthbearer_login if bearer else client.oauth2_login
+    try:
+        log_in_with(account.user, token)
+    except imapclient.exceptions.LoginError as error:
+        if is_for_now(error):
+            raise
+        tokens.refused(token)
+        raise TokenRefused(f"login of {account.user} by access token refused: {_plain(error)}") from error
 
 
 def _tls_context(account: Account) -> ssl.SSLContext:

@@ -10,16 +10,25 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from fastmail_ingest.config import Account, Config, RedisConfig, load, mask_url
+from fastmail_ingest.config import Account, BlobsConfig, Config, RedisConfig, load, mask_url
 
 WriteConfig = Callable[[str], Path]
+
+
+def test_a_provider_says_what_is_known_of_it(write: WriteConfig) -> None:
+    text = '[[accounts]]\nname = "g"\nprovider = "gmail"\nuser = "u"\noauth_client_file = "client.json"\n'
+    path = write(text)
+    (account,) = load(path, {}).accounts
+    assert (account.host, account.effective_port, account.login_method) == ("imap.gmail.com", 993, "google")
+    assert account.effective_daily_bytes == 2_000_000_000
+    assert account.token_file == str(path.parent / "g.token.json")
 
 
 def test_one_account_is_all_that_is_needed(write: WriteConfig, account: str, secret: str) -> None:
     config = load(write(account), {})
     assert config.accounts[0].password == secret
     assert config.accounts[0].mailboxes == ["INBOX"]
-    assert msgspec.structs.replace(config, accounts=[], redis=RedisConfig()) == Config()
+    assert msgspec.structs.replace(config, accounts=[], redis=RedisConfig(), blobs=BlobsConfig()) == Config()
 
 
 def test_the_documented_defaults() -> None:

@@ -83,7 +83,22 @@ WRONG_FILES = {
         "[[accounts]]",
         ["at least one", '  name = "work"', "supervisor.toml:\n  [[accounts]]"],
     ),
-    "missing host": ('[[accounts]]\nname = "work"', '[[accounts]] number 1 (name "work") host', ["missing"]),
+    "missing user": ('[[accounts]]\nname = "work"', '[[accounts]] number 1 (name "work") user', ["missing"]),
+    "missing host": (
+        '[[accounts]]\nname = "work"\nuser = "u"\npassword = "p"',
+        '[[accounts]] number 1 (name "work") host',
+        ["provider"],
+    ),
+    "two ways to log in": (
+        NEW + 'password = "p"\noauth_client_file = "c.json"',
+        '[[accounts]] number 1 (name "work") oauth_client_file',
+        ["password and oauth_client_file"],
+    ),
+    "gmail without login": (
+        '[[accounts]]\nname = "work"\nprovider = "gmail"\nuser = "u"',
+        '[[accounts]] number 1 (name "work") password',
+        ["oauth_client_file", "OAUTH2_SETUP"],
+    ),
     "missing name": (OK + OK.replace('name = "work"', ""), "[[accounts]] number 2 name", ["missing"]),
     "account name": (OK.replace('"work"', '"My Work"'), "[[accounts]] number 1", ["lower case", '"My Work"']),
     "same name": (OK + OK, '[[accounts]] number 2 (name "work") name', ["that of number 1"]),
