@@ -9,6 +9,7 @@ FastmailIngestError
 │   │   ├── MailboxRefused the mail server does not open this mailbox
 │   │   ├── FetchRefused   the mail server does not give out these mails
 │   │   ├── LimitReached   the provider's limits for this account are used up
+│   │   ├── TooManyConnections  the account has more connections than its server allows
 │   │   └── TokenUnavailable  the token endpoint does not answer
 │   └── CircuitOpen        a circuit breaker lets no call through for now
 ├── LoginRefused           the mail server refused the credentials                exit 3
@@ -77,6 +78,10 @@ class FetchRefused(SourceUnavailable):
 
 class LimitReached(SourceUnavailable):
     """The account has used up what its provider allows; it must rest, for hours if nothing else is said."""
+
+
+class TooManyConnections(SourceUnavailable):
+    """The account has more connections than its server allows, ours and those of other programs together."""
 
 
 class TokenUnavailable(SourceUnavailable):

@@ -7,16 +7,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastmail_ingest.app.fingerprint import fingerprint
 from fastmail_ingest.app.runtime import Runtime
-from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.config import Account
 from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK
 from fastmail_ingest.model.mailbox import MailboxKey
+from fastmail_ingest.pipeline.follower import FollowPlan
+from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
 from fastmail_ingest.pipeline.outage import Outage
-from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan, account_breaker
+from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.pipeline.transfer import Tally, Transfer, TransferPlan
-from fastmail_ingest.policy.breaker import State
 from fastmail_ingest.policy.polling import PollPace
 from fastmail_ingest.policy.pressure import Marks
 from fastmail_ingest.source.mailbox import Connection
@@ -33,11 +34,15 @@ _log = logging.getLogger(__name__)
 
 
 def connections(accounts: Sequence[Account]) -> list[tuple[Account, list[str]]]:
-    """Which mailboxes share a connection: each has its own as far as `max_connections` allows."""
+    """Which mailboxes share a connection: the first have one each, the rest the last one."""
     dealt: list[tuple[Account, list[str]]] = []
     for account in accounts:
-        count = min(len(account.mailboxes), account.max_connections)
-        dealt += [(account, list(account.mailboxes[start::count])) for start in range(count)]
+        alone = account.mailboxes[: account.max_connections]
+        if len(account.mailboxes) > account.max_connections:
+            alone = alone[:-1]
+        dealt += [(account, [mailbox]) for mailbox in alone]
+        if shared := account.mailboxes[len(alone) :]:
+            dealt.append((account, shared))
     return dealt
 
 
@@ -49,9 +54,9 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
     ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
     ours = connections(runtime.config.accounts)[child.number :: processes]
     shared = _Shared(child.slot, ledger, stopper, _tally(child.slot), Outage())
-    breakers = {account.name: account_breaker(account.name) for account, _ in ours}
+    gates = _gates(ours, ledger)
     watching = {
-        _name(account, mailboxes): _watcher(runtime, shared, account, mailboxes, breakers[account.name])
+        _name(account, mailboxes): _watcher(runtime, shared, account, mailboxes, gates[account.name])
         for account, mailboxes in ours
     }
     threads = [
@@ -62,7 +67,7 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
         thread.start()
     child.slot.ready()
     while any(thread.is_alive() for thread in threads) and stopper.wait(_LOOK_EVERY_S):
-        _show(child.slot, shared.outage, list(breakers.values()))
+        _show(child.slot, shared.outage, list(gates.values()))
         if stuck := _stuck([thread for thread in threads if thread.is_alive()], watching):
             # Only a new process gets rid of a thread that does not answer.
             child.slot.message = stuck
@@ -75,10 +80,22 @@ def _name(account: Account, mailboxes: list[str]) -> str:
     return f"{account.name}/{mailboxes[0]}"
 
 
-def _show(slot: Slot, outage: Outage, breakers: list[CircuitBreaker]) -> None:
+def _gates(ours: Sequence[tuple[Account, list[str]]], ledger: Ledger) -> dict[str, Gate]:
+    """One gate an account; accounts of one host share a ramp."""
+    ramps: dict[str, Ramp] = {}
+    gates: dict[str, Gate] = {}
+    for account, _ in ours:
+        here = sum(other.name == account.name for other, _ in ours)
+        terms = Terms(here, account.effective_daily_bytes, lambda account=account: fingerprint(account))  # type: ignore[misc]
+        ramp = ramps.setdefault(account.host, Ramp())
+        gates.setdefault(account.name, Gate(account.name, ledger.accounts, terms, ramp))
+    return gates
+
+
+def _show(slot: Slot, outage: Outage, gates: list[Gate]) -> None:
     slot.put(Counter.ALIVE_NS, time.monotonic_ns())
     slot.put(Counter.REDIS_BREAKER, outage.state)
-    slot.put(Counter.ACCOUNTS_OPEN, sum(breaker.state is not State.CLOSED for breaker in breakers))
+    slot.put(Counter.ACCOUNTS_OPEN, sum(not gate.is_open for gate in gates))
 
 
 def _stuck(threads: list[threading.Thread], watching: dict[str, Watcher]) -> str:
@@ -116,7 +133,7 @@ class _Shared:
 
 
 def _watcher(
-    runtime: Runtime, shared: _Shared, account: Account, mailboxes: list[str], breaker: CircuitBreaker
+    runtime: Runtime, shared: _Shared, account: Account, mailboxes: list[str], gate: Gate
 ) -> Watcher:
     section = runtime.config.producer
     marks = Marks(section.high_water, section.high_water_bytes, section.redis_memory)
@@ -124,9 +141,15 @@ def _watcher(
     pace = PollPace(section.poll_min, section.poll_max)
     return Watcher(
         [MailboxKey(account.name, mailbox) for mailbox in mailboxes],
-        Reach(lambda: Connection(account, section.timeout, section.max_mail), breaker),
+        Reach(lambda: Connection(account, section.timeout, section.max_mail), gate),
         Transfer(shared.ledger, plan, shared.stopper, shared.tally, shared.outage),
-        WatchPlan(pace, section.window, section.idle, runtime.once, section.timeout),
+        WatchPlan(
+            pace,
+            FollowPlan(section.window, begin_now=account.start == "now"),
+            section.idle,
+            runtime.once,
+            section.timeout,
+        ),
         shared.stopper,
         shared.tally,
     )

@@ -77,7 +77,7 @@ class ProducerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     window: Annotated[
         int,
         Meta(description="Most UIDs a FETCH command; fewer where mails are large or slow.", ge=1, le=10000),
-    ] = 500
+    ] = 2000
     append_max: Annotated[int, Meta(description="Most mails an append to the stream.", ge=1, le=1000)] = 128
     append_bytes: Annotated[
         int, Meta(description="Bytes after which an append is sent.", ge=1, le=512 * MIB)

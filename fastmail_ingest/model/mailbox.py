@@ -26,11 +26,17 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 class MailboxState(msgspec.Struct, frozen=True):
-    """What the server says when a mailbox is opened. `uid_next` is 0 if it does not say."""
+    """What the server says when a mailbox is opened, or asked for with STATUS.
+
+    `sticky` is false if its UIDs do not outlive the session (UIDNOTSTICKY, RFC 4315 2), `told` if it does
+    not tell its UIDNEXT: then `uid_next` follows the highest UID there is now.
+    """
 
     uid_validity: int
     uid_next: int
     exists: int
+    sticky: bool = True
+    told: bool = True
 
 
 class Fetched(msgspec.Struct, gc=False):

@@ -1,8 +1,9 @@
 """What the data path needs from the world. The composition root puts the real parts in."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+from fastmail_ingest.model.account_state import Quarantined
 from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
@@ -46,7 +47,10 @@ class MailSource(Protocol):
     news: bool
 
     @property
+    def commands(self) -> int: ...  # noqa: D102
+    @property
     def can_idle(self) -> bool: ...  # noqa: D102
+    def status(self, mailbox: str) -> MailboxState | None: ...  # noqa: D102
     def examine(self, mailbox: str) -> MailboxState: ...  # noqa: D102
     def look(self) -> None: ...  # noqa: D102
     def uids_above(self, last_uid: int) -> list[int]: ...  # noqa: D102
@@ -56,11 +60,21 @@ class MailSource(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
+class MailboxBooks(Protocol):
+    """What is written down about mailboxes beside their cursors."""
+
+    def prove_fresh(self, key: MailboxKey, at_s: float) -> None: ...  # noqa: D102
+    def quarantine(self, key: MailboxKey) -> list[Quarantined]: ...  # noqa: D102
+    def put_quarantine(self, key: MailboxKey, mails: Iterable[Quarantined]) -> None: ...  # noqa: D102
+
+
 class Intake(Protocol):
     """The stream as a producer sees it."""
 
     @property
     def unavailable(self) -> tuple[type[BaseException], ...]: ...  # noqa: D102
+    @property
+    def accounts(self) -> MailboxBooks: ...  # noqa: D102
     def cursor(self, key: MailboxKey) -> Cursor: ...  # noqa: D102
     def append(self, append: Append) -> Appended: ...  # noqa: D102
     def waiting(self) -> tuple[int, int]: ...  # noqa: D102

@@ -1,4 +1,4 @@
-"""The producer's loop for one or more mailboxes of an account: sweep, wait, sweep again.
+"""The producer's loop for one or more mailboxes of an account: enter, sweep, wait, sweep again.
 
 IDLE only wakes; what is new is decided by a look at the UIDs.
 """
@@ -10,52 +10,51 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.errors import (
     FastmailIngestError,
+    LimitReached,
     LoginRefused,
     MailboxRefused,
     ProtocolError,
     SourceUnavailable,
 )
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey, MailboxState
+from fastmail_ingest.model.mailbox import MailboxKey
+from fastmail_ingest.pipeline.follower import Around, Follower, FollowPlan
+from fastmail_ingest.pipeline.gate import Gate
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
 from fastmail_ingest.pipeline.transfer import CursorMoved, Tally, Transfer
-from fastmail_ingest.policy import polling, uidplan
-from fastmail_ingest.policy.backoff import LOGIN_REFUSED, RECONNECT, delay_s
+from fastmail_ingest.policy import polling
 
 _log = logging.getLogger(__name__)
 
 ONCE_TRIES = 3  # with --once: connections to try before an account is given up
-# An account that fails so often in a row is asked by one connection at a time, the others wait.
-BREAKER_FAILURES = 5
-BREAKER_RECOVERY_S = 5.0
+ONCE_PATIENCE_S = 30.0  # with --once: a longer rest of the account is not waited for
+# A mailbox that was deleted and made anew while it was open may go on in silence: open it again now and then.
+REOPEN_S = 600.0
+# Where connections are short they go round: each is given up after so long if somebody waits for it.
+ROUND_S = 60.0
+BOOKED_COMMANDS = 100
 _GRACE_S = 60.0  # beyond what a step may take, before a thread counts as stuck
+_NAP_S = 5.0  # of a longer wait for the account, so that changes are seen
+_AFTER_REFUSAL_S = 0.5
 
 
 class WatchPlan(msgspec.Struct, frozen=True):
     """How mailboxes are watched."""
 
     pace: polling.PollPace
-    window: int  # UIDs a FETCH command
+    follow: FollowPlan
     idle: bool
     once: bool
     timeout_s: float  # of one answer of the mail server
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """The way to an account: how to connect, and the breaker that all its connections share."""
+    """The way to an account: how to connect, and the gate that all its connections share."""
 
     connect: Callable[[], MailSource]
-    breaker: CircuitBreaker
-
-
-def account_breaker(account: str) -> CircuitBreaker:
-    """The circuit breaker around one account."""
-    return CircuitBreaker(
-        f"account {account}", failures=BREAKER_FAILURES, recovery_s=BREAKER_RECOVERY_S, successes=1
-    )
+    gate: Gate
 
 
 class Watcher:
@@ -70,54 +69,149 @@ class Watcher:
         stopper: Stopper,
         tally: Tally,
     ) -> None:
-        self._mailboxes = list(mailboxes)
-        self._reach = reach
-        self._transfer = transfer
+        self._gate = reach.gate
+        self._connect = reach.connect
         self._plan = plan
         self._stopper = stopper
         self._tally = tally
+        around = Around(self._before_window, self._after_window, lambda: self._wait(_AFTER_REFUSAL_S))
+        self._followers = [Follower(key, transfer, plan.follow, around) for key in mailboxes]
         self._interval_s = plan.pace.min_s
         self._failures = 0
+        self._entered_at = 0.0
+        self._booked = 0  # commands of this connection
         self._quiet_until = 0.0
         self._expect_within(plan.timeout_s)
         transfer.alive = lambda: self._expect_within(plan.timeout_s)
+        self._alive = transfer.alive
 
     def run(self) -> None:
         """Work until told to stop; with `once`, until the mailboxes are empty or the account is given up."""
         while not self._stopper.stopped:
             try:
-                self._follow()
-                return
+                self._enter()
+                self._serve()
+                if self._plan.once:
+                    return
             except Stopped:
                 return
             except (SourceUnavailable, ProtocolError, LoginRefused) as error:
                 self._failures += 1
-                if self._plan.once and (self._failures >= ONCE_TRIES or isinstance(error, LoginRefused)):
-                    _log.error("%s", error)
-                    self._tally.failed(str(error))
+                wait_s = self._gate.failed(error, self._failures)
+                if self._gives_up(error, wait_s):
                     return
-                self._back_off(error)
+                self._wait(wait_s)
 
-    def _follow(self) -> None:
-        """Sweep all mailboxes again and again, as long as the connection holds."""
-        while not self._reach.breaker.allows():
-            self._wait(self._reach.breaker.retry_in_s())
+    def _gives_up(self, error: FastmailIngestError, wait_s: float) -> bool:
+        final = isinstance(error, LoginRefused | LimitReached) and wait_s > 0
+        if not self._plan.once or not (self._failures >= ONCE_TRIES or final):
+            return False
+        _log.error("%s", error)
+        self._tally.failed(str(error))
+        return True
+
+    # --- one connection ----------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        """Wait until the account lets us in."""
+        while (wait_s := self._gate.try_enter()) > 0:
+            if self._plan.once and wait_s > ONCE_PATIENCE_S:
+                reason = f"account {self._gate.account} is left alone for {wait_s:.0f} s: {self._gate.reason}"
+                raise LimitReached(reason, wait_s)
+            self._wait(min(wait_s, _NAP_S))
             self._stopper.check()
-        self._expect_within(self._plan.timeout_s)
-        source = self._reach.connect()
-        source.show_life(self._transfer.alive)
+
+    def _serve(self) -> None:
+        """Connect and follow the mailboxes, as long as the connection holds and nobody else needs it."""
+        self._entered_at = time.monotonic()
         try:
-            while not self._stopper.stopped:
-                found = 0
-                for key in self._mailboxes:
-                    found += self._visit(source, key)
-                self._reach.breaker.success()
-                if self._plan.once:
-                    return
+            self._expect_within(self._plan.timeout_s)
+            source = self._connect()
+            source.show_life(self._alive)
+            self._booked = 0
+            try:
+                self._follow(source)
+            finally:
+                self._book(source, at_least=1)
+                source.close()
+        finally:
+            self._gate.leave()
+
+    def _follow(self, source: MailSource) -> None:
+        alone = len(self._followers) == 1 and not self._plan.once
+        while not self._stopper.stopped:
+            found = sum(self._visit(source, follower, stay=alone) for follower in self._followers)
+            self._served(source)
+            if self._plan.once or self._should_leave():
+                return
+            if not alone or not found:
                 self._slow_down(found)
                 self._wait(self._interval_s)
-        finally:
-            source.close()
+
+    def _visit(self, source: MailSource, follower: Follower, *, stay: bool) -> int:
+        """Take over what is in a mailbox, and stay in it if it is the only one of this connection."""
+        try:
+            self._expect_within(self._plan.timeout_s)
+            self._stopper.check()
+            if not stay and not self._plan.once and follower.is_current(source):
+                return 0
+            cursor, found = follower.sweep(source)
+            reopen_at = time.monotonic() + REOPEN_S
+            while stay and time.monotonic() < reopen_at and not self._should_leave():
+                self._served(source)
+                self._await_news(source)
+                cursor, count = follower.news(source, cursor)
+                self._slow_down(count)
+            return found + stay
+        except CursorMoved as error:
+            # The connection is good: the next look begins where the cursor is now.
+            _log.info("%s", error)
+            return 1
+        except MailboxRefused as error:
+            # The connection is good, and so are the other mailboxes.
+            _log.error("%s", error)
+            self._tally.failed(str(error))
+            return 0
+
+    def _await_news(self, source: MailSource) -> None:
+        """Wait by IDLE or by the clock."""
+        if self._plan.idle and source.can_idle:
+            wait_s = polling.idle_wait(self._plan.pace, random.random())  # noqa: S311
+            self._expect_within(wait_s + self._plan.timeout_s)
+            source.wait(wait_s, self._stopper.fd)
+        else:
+            self._wait(self._interval_s)
+        self._expect_within(self._plan.timeout_s)
+        self._stopper.check()
+
+    def _should_leave(self) -> bool:
+        return self._gate.crowded() and time.monotonic() - self._entered_at > ROUND_S
+
+    def _served(self, source: MailSource) -> None:
+        self._failures = 0
+        self._gate.good()
+        self._book(source)
+
+    def _slow_down(self, found: int) -> None:
+        self._interval_s = polling.next_interval(self._plan.pace, self._interval_s, found > 0)
+
+    # --- what it costs -----------------------------------------------------------------------------
+
+    def _before_window(self) -> None:
+        self._stopper.check()
+        self._gate.check_budget()
+
+    def _after_window(self, size: int) -> None:
+        self._failures = 0
+        if size:
+            self._gate.spend(size, 0)
+
+    def _book(self, source: MailSource, at_least: int = BOOKED_COMMANDS) -> None:
+        """Book the commands of this connection, not each one by itself."""
+        new = source.commands - self._booked
+        if new >= at_least:
+            self._booked += new
+            self._gate.spend(0, new)
 
     # --- signs of life -----------------------------------------------------------------------------
 
@@ -133,102 +227,3 @@ class Watcher:
         self._expect_within(seconds)
         self._stopper.wait(seconds)
         self._expect_within(self._plan.timeout_s)
-
-    def _visit(self, source: MailSource, key: MailboxKey) -> int:
-        """Take over what is in a mailbox, and stay in it if it is the only one of this connection."""
-        try:
-            cursor, found = self._sweep(source, key)
-            if len(self._mailboxes) == 1 and not self._plan.once:
-                self._stay(source, key, cursor)
-        except CursorMoved as error:
-            # The connection is good: the next look begins where the cursor is now.
-            _log.info("%s", error)
-            return 1
-        except MailboxRefused as error:
-            # The connection is good, and so are the other mailboxes.
-            _log.error("%s", error)
-            self._tally.failed(str(error))
-            return 0
-        return found
-
-    def _sweep(self, source: MailSource, key: MailboxKey) -> tuple[Cursor, int]:
-        """Take over all that is in the mailbox now; returns the cursor and how many mails were fetched."""
-        self._expect_within(self._plan.timeout_s)
-        state = source.examine(key.mailbox)
-        cursor = self._start(key, state)
-        found = 0
-        while window := uidplan.next_window(cursor.last_uid, state.uid_next, self._plan.window):
-            self._stopper.check()
-            cursor, count = self._run_window(source, key, window, cursor)
-            found += count
-            if not count:
-                cursor = self._skip_gap(source, cursor, state)
-        return cursor, found
-
-    def _run_window(
-        self, source: MailSource, key: MailboxKey, window: uidplan.Window, cursor: Cursor
-    ) -> tuple[Cursor, int]:
-        cursor, count = self._transfer.run(source, key, window, cursor)
-        self._failures = 0
-        return cursor, count
-
-    def _skip_gap(self, source: MailSource, cursor: Cursor, state: MailboxState) -> Cursor:
-        """After a window without mail: go to the next mail there is, since gaps can be huge."""
-        if cursor.last_uid + 1 >= state.uid_next:
-            return cursor
-        ahead = source.uids_above(cursor.last_uid)
-        last_uid = min(ahead[0], state.uid_next) - 1 if ahead else state.uid_next - 1
-        return msgspec.structs.replace(cursor, last_uid=last_uid)
-
-    def _start(self, key: MailboxKey, state: MailboxState) -> Cursor:
-        cursor = self._transfer.cursor(key)
-        begin = uidplan.start(cursor, state)
-        if begin.match_until and begin != cursor:
-            _log.warning(
-                "%s: UIDVALIDITY changed from %d to %d; reading the mailbox anew, known mails are recognised "
-                "by their content",
-                key, cursor.uid_validity, state.uid_validity,
-            )  # fmt: skip
-        return begin
-
-    def _stay(self, source: MailSource, key: MailboxKey, cursor: Cursor) -> None:
-        """With the mailbox open: wait for news by IDLE or by the clock, and fetch what is new."""
-        while not self._stopper.stopped:
-            self._reach.breaker.success()
-            if self._plan.idle and source.can_idle:
-                wait_s = polling.idle_wait(self._plan.pace, random.random())  # noqa: S311
-                self._expect_within(wait_s + self._plan.timeout_s)
-                source.wait(wait_s, self._stopper.fd)
-            else:
-                self._wait(self._interval_s)
-            self._stopper.check()
-            self._transfer.check(key)
-            cursor, found = self._fetch_new(source, key, cursor)
-            self._slow_down(found)
-
-    def _fetch_new(self, source: MailSource, key: MailboxKey, cursor: Cursor) -> tuple[Cursor, int]:
-        """Fetch what has come since the cursor, and what comes meanwhile."""
-        found = 0
-        while True:
-            # Some servers show new mail to a search only after they have had a chance to announce it.
-            source.look()
-            uids = source.uids_above(cursor.last_uid)
-            for start in range(0, len(uids), self._plan.window):
-                part = uids[start : start + self._plan.window]
-                window = uidplan.Window(part[0], part[-1])
-                cursor, count = self._run_window(source, key, window, cursor)
-                found += count
-                self._stopper.check()
-            if not source.news:
-                return cursor, found
-
-    def _slow_down(self, found: int) -> None:
-        self._interval_s = polling.next_interval(self._plan.pace, self._interval_s, found > 0)
-
-    def _back_off(self, error: FastmailIngestError) -> None:
-        self._reach.breaker.failure(error)
-        patience = LOGIN_REFUSED if isinstance(error, LoginRefused) else RECONNECT
-        wait_s = delay_s(patience, self._failures, random.random())  # noqa: S311
-        log = _log.error if isinstance(error, LoginRefused) else _log.warning
-        log("%s; next try in %.1f s", error, wait_s)
-        self._wait(wait_s)

@@ -7,12 +7,13 @@ nothing else: the ledger knows what was appended.
 import logging
 import os
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from fastmail_ingest.model import envelope as codec
+from fastmail_ingest.model.account_state import Quarantined
 from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.entry import NewMail
 from fastmail_ingest.model.identity import content_hash, content_key, identify
@@ -21,7 +22,7 @@ from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.ports import Intake, MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
 from fastmail_ingest.policy.pressure import Load, Marks, too_full
-from fastmail_ingest.policy.uidplan import Window
+from fastmail_ingest.policy.uidplan import Window, server_validity
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -51,6 +52,14 @@ class Tally(msgspec.Struct, frozen=True):
     failed: Callable[[str], None]
 
 
+class Moved(NamedTuple):
+    """Where the cursor is after a window, and how many mails and bytes it had."""
+
+    cursor: Cursor
+    mails: int
+    size: int
+
+
 class Transfer:
     """Fetches windows and appends their mails; waits when the stream is full or Redis is away."""
 
@@ -72,21 +81,47 @@ class Transfer:
         self._stored[key] = self._patiently(lambda: self._intake.cursor(key))
         return self._stored[key]
 
+    def prove_fresh(self, key: MailboxKey, at_s: float) -> None:
+        """Say that at this time (epoch s) the mailbox was read to its end."""
+        self._patiently(lambda: self._intake.accounts.prove_fresh(key, at_s))
+
+    def quarantine(self, key: MailboxKey) -> list[Quarantined]:
+        """The mails of the mailbox that its server does not give out."""
+        return self._patiently(lambda: self._intake.accounts.quarantine(key))
+
+    def put_quarantine(self, key: MailboxKey, mails: Sequence[Quarantined]) -> None:
+        """Write that list down."""
+        self._patiently(lambda: self._intake.accounts.put_quarantine(key, mails))
+
     def check(self, key: MailboxKey) -> None:
         """Raise CursorMoved if the cursor was moved: by an operator, a restore, a Redis that lost writes."""
         before = self._stored.get(key)
         if self.cursor(key) != before:
             raise CursorMoved(f"{key}: its cursor was moved, looking again from there")
 
-    def run(self, source: MailSource, key: MailboxKey, window: Window, cursor: Cursor) -> tuple[Cursor, int]:
-        """Fetch and append one window; returns the cursor behind it and how many mails there were.
+    def run(self, source: MailSource, key: MailboxKey, window: Window, cursor: Cursor) -> Moved:
+        """Fetch and append one window, and move the cursor behind it.
 
         Raises Stopped in the middle of a FETCH: the connection is of no more use then. Raises CursorMoved
         after it.
         """
+        return self._run(source, key, window, cursor, _moved(cursor, window.last))
+
+    def take(self, source: MailSource, key: MailboxKey, window: Window, cursor: Cursor) -> None:
+        """Fetch and append mails that the cursor has passed already."""
+        self._run(source, key, window, cursor, cursor)
+
+    def move(self, key: MailboxKey, cursor: Cursor) -> None:
+        """Move the cursor without any mail. Raises CursorMoved."""
+        if not self._hand_on(key, [], 0, Cursor(), _moved(cursor, cursor.last_uid)):
+            raise CursorMoved(f"{key}: its cursor was moved, looking again from there")
+
+    def _run(
+        self, source: MailSource, key: MailboxKey, window: Window, cursor: Cursor, reached: Cursor
+    ) -> Moved:
         self._wait_for_room(key)
         self._tally.fetching()
-        found = size = 0
+        found = size = total = 0
         gathered: list[NewMail] = []
         for fetched in source.fetch(window):
             found += 1
@@ -94,12 +129,12 @@ class Transfer:
             gathered.append(_new_mail(key, cursor.uid_validity, fetched))
             if len(gathered) >= self._plan.append_max or size >= self._plan.append_bytes:
                 self._hand_on(key, gathered, size, cursor, cursor)
+                total += size
                 gathered, size = [], 0
                 self._stopper.check()
-        reached = _moved(cursor, window.last)
         if not self._hand_on(key, gathered, size, cursor, reached):
             raise CursorMoved(f"{key}: its cursor was moved while we fetched, looking again from there")
-        return reached, found
+        return Moved(reached, found, total + size)
 
     def _hand_on(
         self, key: MailboxKey, mails: list[NewMail], size: int, cursor: Cursor, reached: Cursor
@@ -182,7 +217,7 @@ def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched) -> NewMail:
         id=identity,
         account=key.account,
         mailbox=key.mailbox,
-        uid_validity=uid_validity,
+        uid_validity=server_validity(uid_validity),
         uid=fetched.uid,
         flags=fetched.flags,
         labels=fetched.labels,

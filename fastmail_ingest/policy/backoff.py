@@ -17,6 +17,13 @@ RECONNECT = Backoff(first_s=0.25, multiplier=2.0, cap_s=60.0, jitter=0.3)
 REDIS_RECONNECT = Backoff(first_s=0.02, multiplier=2.0, cap_s=0.6, jitter=0.3)
 # Providers lock accounts that knock too often: a handful of tries an hour at the most.
 LOGIN_REFUSED = Backoff(first_s=300.0, multiplier=2.0, cap_s=3600.0, jitter=0.2)
+# Only a human can end this; a look at the token file, which asks no server, tells when that has happened.
+GRANT_REVOKED = Backoff(first_s=5.0, multiplier=1.5, cap_s=30.0, jitter=0.2)
+# A used-up limit ends after an hour at the best, after a day at the worst; a probe now and then tells.
+LIMIT_REACHED = Backoff(first_s=600.0, multiplier=2.0, cap_s=4 * 3600.0, jitter=0.2)
+TOO_MANY_CONNECTIONS = Backoff(first_s=15.0, multiplier=2.0, cap_s=600.0, jitter=0.3)
+# A mail that its server does not give out, or always wrongly.
+QUARANTINED = Backoff(first_s=300.0, multiplier=3.0, cap_s=86400.0, jitter=0.2)
 
 
 def delay_s(backoff: Backoff, failures: int, random: float) -> float:

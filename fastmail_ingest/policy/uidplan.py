@@ -19,19 +19,38 @@ class Window(msgspec.Struct, frozen=True):
         return f"{self.first}:{self.last}"
 
 
-def start(cursor: Cursor, state: MailboxState) -> Cursor:
+# A server that gives UIDs out again without saying so gets a UIDVALIDITY of our own: its own, which has 32
+# bits (RFC 9051 9, nz-number), plus the number of the generation above them. So no two mails share a name.
+_GENERATION = 1 << 32
+_VALIDITY = _GENERATION - 1
+
+
+def server_validity(uid_validity: int) -> int:
+    """The server's own UIDVALIDITY, of one that may have a generation above it."""
+    return uid_validity & _VALIDITY
+
+
+def start(cursor: Cursor, state: MailboxState, *, begin_now: bool = False) -> Cursor:
     """The cursor to go on from, now that the mailbox says which UIDVALIDITY its UIDs belong to.
 
-    Another UIDVALIDITY voids all UIDs: begin anew, and recognise by content all that was there.
+    Another UIDVALIDITY voids all UIDs: begin anew, and recognise by content all that was there. So do UIDs
+    that were given out before (UIDNEXT fell: a mailbox made anew, or restored), and UIDs that do not last.
+    With `begin_now` a mailbox that was never read begins behind what is there.
     """
-    if cursor.uid_validity == state.uid_validity:
+    if cursor.uid_validity == 0:
+        return Cursor(state.uid_validity, state.uid_next - 1 if begin_now else 0)
+    same = server_validity(cursor.uid_validity) == state.uid_validity
+    fell = state.told and state.uid_next <= cursor.last_uid
+    if same and state.sticky and not fell:
         return cursor
-    known_before = cursor.uid_validity != 0
-    return Cursor(
-        uid_validity=state.uid_validity,
-        last_uid=0,
-        match_until=state.uid_next - 1 if known_before else 0,
-    )
+    generation = cursor.uid_validity // _GENERATION + 1 if same else 0
+    return Cursor(state.uid_validity + generation * _GENERATION, 0, match_until=state.uid_next - 1)
+
+
+def is_current(cursor: Cursor, state: MailboxState) -> bool:
+    """Whether nothing has come into the mailbox since the cursor."""
+    same = server_validity(cursor.uid_validity) == state.uid_validity
+    return same and state.sticky and state.uid_next == cursor.last_uid + 1
 
 
 def next_window(last_uid: int, uid_next: int, width: int) -> Window | None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from fastmail_ingest.errors import ProtocolError, SourceUnavailable
+from fastmail_ingest.errors import FetchRefused, ProtocolError, SourceUnavailable
 from fastmail_ingest.model.mailbox import Fetched
 from fastmail_ingest.source.response import read_response
 from fastmail_ingest.source.walk import TRUNCATED_KEEP_BYTES
@@ -96,5 +96,6 @@ def check_status(command: str, text: bytes) -> None:
     if word == b"OK":
         return
     if word == b"NO":
-        raise SourceUnavailable(f"the mail server refused {command}: {shown(text[2:])}")
+        kind = FetchRefused if command == "FETCH" else SourceUnavailable
+        raise kind(f"the mail server refused {command}: {shown(text[2:])}")
     raise ProtocolError(f"the mail server answered {command} with {shown(text)}")

@@ -1,5 +1,6 @@
 """A mailbox that is read and watched over one connection, without ever changing it."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,6 +12,7 @@ from fastmail_ingest.model.identity import content_hash
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.source.fetch import TakesAway, check_status, read_fetch, seems_to_swallow
+from fastmail_ingest.source.mailbox_names import remedy, resolve
 from fastmail_ingest.source.session import Tokens, explained, hang_up, is_for_now, log_in
 from fastmail_ingest.source.wire import check_bye, shown
 
@@ -19,8 +21,12 @@ _ITEMS = ["UID", "FLAGS", "INTERNALDATE"]
 _GMAIL_ITEMS = ["X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS"]
 _OBJECTID_ITEMS = ["EMAILID", "THREADID"]
 _NAMING_ITEMS = {"UID", "INTERNALDATE", "X-GM-MSGID", "EMAILID"}
+_STATUS_ITEMS = ("UIDVALIDITY", "UIDNEXT", "MESSAGES")
 _DONE_TIMEOUT_S = 10.0
-_NAMES_SHOWN = 20
+# "Limit IMAP folders to contain no more than this many messages": the choices of Gmail's settings.
+_GMAIL_CAPS = (1_000, 2_000, 5_000, 10_000)
+
+_log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -38,6 +44,8 @@ class Connection:
         self._max_mail = max_mail
         self._client = log_in(account, timeout_s, tokens)
         self._items = self._items_to_fetch()
+        self._names: dict[str, str] = {}
+        self._open = ""
         self.news = False  # the server has mentioned new mail since the last search
 
     def _items_to_fetch(self) -> str:
@@ -49,41 +57,69 @@ class Connection:
         return " ".join(items)
 
     @property
+    def commands(self) -> int:
+        """How many commands were sent over this connection."""
+        return self._client.commands
+
+    @property
     def can_idle(self) -> bool:
         """Whether the server can wake us (RFC 2177)."""
         return bool(self._client.has_capability("IDLE"))
 
+    def status(self, mailbox: str) -> MailboxState | None:
+        """What is in a mailbox, without opening it; None if the server does not say, or it is open now."""
+        if mailbox == self._open:
+            return None  # RFC 9051 6.3.11: not to be asked about the mailbox that is open
+        with explained(self._account):
+            try:
+                answer = self._client.folder_status(self._name_of(mailbox), _STATUS_ITEMS)
+            except IMAPClientAbortError:
+                raise
+            except IMAPClientError as error:
+                if is_for_now(error):
+                    raise
+                return None
+        items = [answer.get(item.encode()) for item in _STATUS_ITEMS]
+        return MailboxState(*items) if all(isinstance(item, int) for item in items) else None
+
     def examine(self, mailbox: str) -> MailboxState:
         """Open a mailbox for reading only."""
         with explained(self._account):
+            self._open = mailbox
             try:
-                answer = self._client.select_folder(mailbox, readonly=True)
+                answer = self._client.select_folder(self._name_of(mailbox), readonly=True)
             except IMAPClientAbortError:
                 raise
             except IMAPClientError as error:
                 if is_for_now(error):
                     raise
                 raise MailboxRefused(
-                    f"mailbox {mailbox!r} cannot be opened: {error}. {self._remedy()}"
+                    f"mailbox {mailbox!r} cannot be opened: {error}. {remedy(self._client)}"
                 ) from error
         self.news = False
         exists = int(answer.get(b"EXISTS", 0))
         if b"UIDVALIDITY" not in answer:
-            raise SourceUnavailable(
+            raise MailboxRefused(
                 f"account {self._account.name}: {mailbox} has no UIDVALIDITY, it cannot be followed"
             )
-        uid_next = int(answer.get(b"UIDNEXT", 0)) or self._uid_next_by_search()
-        return MailboxState(int(answer[b"UIDVALIDITY"]), uid_next, exists)
+        self._warn_of_cap(mailbox, exists)
+        told = int(answer.get(b"UIDNEXT", 0))
+        uid_next = told or self._uid_next_by_search()
+        sticky = b"UIDNOTSTICKY" not in answer
+        return MailboxState(int(answer[b"UIDVALIDITY"]), uid_next, exists, sticky, told > 0)
 
-    def _remedy(self) -> str:
-        """What mailboxes there are, for somebody who has misspelt one."""
-        try:
-            names = sorted(str(name) for _, _, name in self._client.list_folders())
-        except IMAPClientAbortError:
-            raise
-        except IMAPClientError:
-            return "remedy: name mailboxes that exist"
-        return f"remedy: name mailboxes that exist: {', '.join(names[:_NAMES_SHOWN])}"
+    def _name_of(self, mailbox: str) -> str:
+        if mailbox not in self._names:
+            self._names[mailbox] = resolve(self._client, mailbox)
+        return self._names[mailbox]
+
+    def _warn_of_cap(self, mailbox: str, exists: int) -> None:
+        if exists in _GMAIL_CAPS and self._client.has_capability("X-GM-EXT-1"):
+            _log.warning(
+                "account %s: %s has exactly %d mails. If that is the limit set in Gmail's settings (Forwarding "
+                "and POP/IMAP > Folder size limits), older mails are hidden. remedy: lift the limit",
+                self._account.name, mailbox, exists,
+            )  # fmt: skip
 
     def _uid_next_by_search(self) -> int:
         """For a server that does not tell UIDNEXT: one above the highest UID there is."""
@@ -154,6 +190,7 @@ class Connection:
         """Stay in IDLE until the server has news, `wake_fd` becomes readable, or time is up."""
         with explained(self._account):
             wire = self._client.wire
+            wire.shrink()
             tag = self._client.send_command("IDLE")
             self._read_until(b"+", tag)
             if not self.news and wire.wait(timeout_s, wake_fd):

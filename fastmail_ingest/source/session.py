@@ -6,6 +6,8 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import version
 from typing import Protocol
 
 import imapclient
@@ -14,23 +16,20 @@ import imapclient.exceptions
 from fastmail_ingest.config import Account
 from fastmail_ingest.errors import (
     FastmailIngestError,
+    FetchRefused,
+    LimitReached,
     LoginRefused,
     ProtocolError,
     SourceUnavailable,
     TokenRefused,
+    TooManyConnections,
 )
+from fastmail_ingest.policy.refusal import Outcome, classify
+from fastmail_ingest.source.deflate import compress
 from fastmail_ingest.source.wire import WiredClient
 
 CONNECT_TIMEOUT_S = 20.0
-
-# "Not now", in the codes of RFC 5530 and in the words of Google, Microsoft and Dovecot, who say so with NO
-# to any command. A login that is refused with one of them is not a wrong password.
-_NOT_NOW = re.compile(
-    r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|OVERQUOTA|THROTTLED)\b"
-    r"|request is throttled|too many simultaneous connections"
-    r"|exceeded command or bandwidth limits|mail_max_userip_connections",
-    re.IGNORECASE,
-)
+_VERSION = version("fastmail-ingest")
 
 _log = logging.getLogger(__name__)
 
@@ -54,15 +53,9 @@ def explained(account: Account) -> Iterator[None]:
     try:
         yield
     except FastmailIngestError as error:
-        error.args = (f"{where}: {error}",)
-        raise
+        raise _with_place(where, error) from error
     except imapclient.exceptions.LoginError as error:
-        if is_for_now(error):
-            raise SourceUnavailable(f"{where}: no login now: {_plain(error)}") from error
-        raise LoginRefused(
-            f"{where}: login of {account.user} refused: {_plain(error)}. remedy: check user and password "
-            "(many providers want an app password), and that IMAP is enabled for the account"
-        ) from error
+        raise _login_failed(where, account, error) from error
     except ssl.SSLCertVerificationError as error:
         raise SourceUnavailable(
             f"{where}: its certificate cannot be trusted: {error.verify_message}. remedy: correct host, "
@@ -82,11 +75,10 @@ def explained(account: Account) -> Iterator[None]:
     except TimeoutError as error:
         raise SourceUnavailable(f"{where}: no answer in time") from error
     except (OSError, imapclient.exceptions.IMAPClientAbortError) as error:
-        raise SourceUnavailable(f"{where}: {error or type(error).__name__}") from error
+        raise _by_words(f"{where}: {error or type(error).__name__}") from error
     except imapclient.exceptions.IMAPClientError as error:
-        if is_for_now(error):
-            raise SourceUnavailable(f"{where}: {_plain(error)}") from error
-        raise ProtocolError(f"{where}: {error}") from error
+        refused = _by_words(f"{where}: {_plain(error)}")
+        raise refused if is_for_now(error) else ProtocolError(str(refused)) from error
     except Exception as error:
         # IMAPClient's parser raises many types on answers that are no IMAP; they are this server's fault
         # and must not end the watching of the others.
@@ -94,11 +86,49 @@ def explained(account: Account) -> Iterator[None]:
         raise ProtocolError(f"{where}: unexpected answer ({type(error).__name__}: {error})") from error
 
 
+def _with_place(where: str, error: FastmailIngestError) -> FastmailIngestError:
+    """The same error with the server's name; what a server said in hanging up or refusing may mean more."""
+    text = f"{where}: {error}"
+    if type(error) in (SourceUnavailable, FetchRefused):
+        refused = _by_words(text)
+        if is_said_for_now(text) or type(error) is SourceUnavailable:
+            return refused
+    error.args = (text,)
+    return error
+
+
+def _by_words(text: str) -> FastmailIngestError:
+    """What it means that a server refused or hung up with these words; the policy knows them."""
+    refusal = classify(text)
+    if refusal.outcome is Outcome.SUSPEND:
+        return LoginRefused(f"{text}. remedy: log in to the provider's web site and look what it wants")
+    if refusal.too_many_connections:
+        return TooManyConnections(text)
+    if refusal.outcome is Outcome.REST:
+        return LimitReached(text)
+    return SourceUnavailable(text, refusal.retry_after_s)
+
+
+def _login_failed(where: str, account: Account, error: Exception) -> FastmailIngestError:
+    if is_for_now(error):
+        return _by_words(f"{where}: no login now: {_plain(error)}")
+    remedy = account.known.password_help or "many providers want an app password"
+    return LoginRefused(
+        f"{where}: login of {account.user} refused: {_plain(error)}. remedy: check user and password "
+        f"({remedy}), and that IMAP is enabled for the account"
+    )
+
+
 def is_for_now(error: Exception) -> bool:
     """Whether a refusal says nothing about what was asked: the server is busy, or the connection broke."""
     # IMAPClient makes a LoginError of whatever ends a LOGIN, also of a connection that is lost.
     broken = isinstance(error.__context__, imapclient.exceptions.IMAPClientAbortError)
-    return broken or _NOT_NOW.search(str(error)) is not None
+    return broken or is_said_for_now(str(error))
+
+
+def is_said_for_now(text: str) -> bool:
+    """Whether a server's words say that it may be asked again."""
+    return classify(text).outcome in (Outcome.RETRY, Outcome.REST)
 
 
 def _plain(error: Exception) -> str:
@@ -112,7 +142,7 @@ def log_in(account: Account, timeout_s: float, tokens: Tokens | None = None) -> 
     Raises LoginRefused, SourceUnavailable or ProtocolError.
     """
     with explained(account):
-        context = None if account.tls == "off" else _tls_context(account)
+        context = None if account.tls == "off" else _tls_context(account.tls_ca_file)
         client = WiredClient(
             account.host,
             account.effective_port,
@@ -129,6 +159,9 @@ def log_in(account: Account, timeout_s: float, tokens: Tokens | None = None) -> 
                 _log_in_by_token(client, account, tokens)
             # RFC 9051 7.2.2: what a server can do may change with the login.
             client.capabilities()
+            _introduce(client)
+            if account.compress:
+                compress(client)
         except BaseException:
             client.shutdown()
             raise
@@ -149,12 +182,28 @@ def _log_in_by_token(client: WiredClient, account: Account, tokens: Tokens) -> N
         raise TokenRefused(f"login of {account.user} by access token refused: {_plain(error)}") from error
 
 
-def _tls_context(account: Account) -> ssl.SSLContext:
-    """Certificates and host names are verified; there is no switch to turn that off."""
+def _introduce(client: WiredClient) -> None:
+    """Say who we are (RFC 2971), as Google asks of clients; a server that does not listen loses nothing."""
+    if not client.has_capability("ID"):
+        return
     try:
-        return ssl.create_default_context(cafile=account.tls_ca_file or None)
+        client.id_({"name": "fastmail-ingest", "version": _VERSION})
+    except imapclient.exceptions.IMAPClientAbortError:
+        raise
+    except imapclient.exceptions.IMAPClientError as error:
+        _log.debug("ID: %s", error)
+
+
+@lru_cache(maxsize=64)
+def _tls_context(ca_file: str) -> ssl.SSLContext:
+    """Certificates and host names are verified; there is no switch to turn that off.
+
+    One for all connections: each would hold the system's authorities anew, about 1 MB.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:
-        raise SourceUnavailable(f"tls_ca_file {account.tls_ca_file}: {error.strerror or error}") from error
+        raise SourceUnavailable(f"tls_ca_file {ca_file}: {error.strerror or error}") from error
 
 
 def hang_up(client: WiredClient) -> None:

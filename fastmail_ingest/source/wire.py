@@ -43,8 +43,8 @@ class Wire:
         self._waited_s = 0.0
         self._received = 0
 
-    def replace_socket(self, sock: socket.socket) -> None:
-        """Go on over another socket; whatever came in the clear before TLS is refused."""
+    def replace_socket(self, sock: Any) -> None:
+        """Go on over another socket (or what behaves so); what came in the clear before TLS is refused."""
         if self._start != self._end:
             raise ProtocolError(
                 "the server sent data in the clear after STARTTLS; the connection is not safe"
@@ -123,6 +123,14 @@ class Wire:
             pieces.append(piece)
         return b"".join(pieces)
 
+    def shrink(self) -> None:
+        """Give back the memory of an empty buffer; it comes again, page by page, as bytes arrive."""
+        if self._start == self._end:
+            self._view.release()
+            self._buffer = bytearray(BLOCK_BYTES)  # calloc: untouched pages cost nothing
+            self._view = memoryview(self._buffer)
+            self._start = self._end = 0
+
     def skip(self, count: int) -> None:
         """Read past `count` bytes without keeping them."""
         while count:
@@ -134,7 +142,7 @@ class Wire:
 
     def wait(self, timeout_s: float, wake_fd: int) -> bool:
         """Wait until the server says something (True), `wake_fd` is readable or time is up (False)."""
-        if self._start != self._end or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
+        if self._start != self._end or (hasattr(self.sock, "pending") and self.sock.pending()):
             return True
         poller = select.poll()
         poller.register(self.sock, select.POLLIN)
@@ -161,6 +169,7 @@ class _WiredIMAP4(imaplib.IMAP4):
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, connect_timeout_s: float) -> None:
         self._tls = tls
         self._answered = 0  # bytes since the last command
+        self.sent = 0
         self._leaving = False
         self._connect_timeout_s = connect_timeout_s
         super().__init__(host, port)
@@ -186,6 +195,7 @@ class _WiredIMAP4(imaplib.IMAP4):
 
     def send(self, data: Any) -> None:  # Buffer, a name that Python has from 3.12 on
         self._answered = 0
+        self.sent += 1
         self.wire.begin()
         super().send(data)
 
@@ -236,6 +246,11 @@ class WiredClient(IMAPClient):  # type: ignore[misc] # imapclient ships no types
     def wire(self) -> Wire:
         """What the FETCH reader reads from."""
         return self._imap.wire  # type: ignore[no-any-return]
+
+    @property
+    def commands(self) -> int:
+        """How many lines were sent: the commands, and DONE after each IDLE."""
+        return self._imap.sent  # type: ignore[no-any-return]
 
     def take_news(self) -> bool:
         """Whether an answer that IMAPClient has read also brought an EXISTS; forgets all that came.

@@ -16,6 +16,10 @@ Every key of a shard carries the hash tag `{prefix:0}`, so that scripts work on 
     :delayed:body            hash     identity -> what is to be put into `again`
     :dead                    stream   dead letters
     :cursor:<account>:<box>  hash     how far a mailbox is taken over
+    :accounts                hash     account -> its standing: ok, resting, suspended (JSON)
+    :spent:<account>         hash     hour number -> bytes fetched in it; commands:<day number> -> commands
+    :fresh                   hash     account/mailbox -> when it was last proved to be read to its end, ms
+    :quarantine:<account>    hash     mailbox -> mails that its server does not give out (JSON)
     :node:<id>               string   the lease of one supervisor; expires without renewal
 """
 
@@ -43,10 +47,20 @@ class Keys:
         self.delayed_body = f"{self.base}:delayed:body"
         self.dead = f"{self.base}:dead"
         self.cursors = f"{self.base}:cursor:"
+        self.accounts = f"{self.base}:accounts"
+        self.fresh = f"{self.base}:fresh"
 
     def cursor(self, key: MailboxKey) -> str:
         """The hash with a mailbox's cursor."""
         return f"{self.cursors}{key.account}:{key.mailbox}"
+
+    def spent(self, account: str) -> str:
+        """The hash with what an account has cost its provider."""
+        return f"{self.base}:spent:{account}"
+
+    def quarantine(self, account: str) -> str:
+        """The hash with the mails that the server of an account does not give out."""
+        return f"{self.base}:quarantine:{account}"
 
     def node(self, node_id: str) -> str:
         """The lease of a supervisor."""

@@ -31,4 +31,4 @@ class Counter(IntEnum):
     HANDLER_BREAKER = 22  # 0 closed, 1 open, 2 half-open
     REDIS_BREAKER = 23
     UNREAD_SINCE_NS = 24  # since when there always was an entry that no worker had been given; 0 if none
-    ACCOUNTS_OPEN = 25  # accounts whose breaker is not closed
+    ACCOUNTS_OPEN = 25  # accounts that are suspended, resting, or do not answer

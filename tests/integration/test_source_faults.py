@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
+from support.books import MemoryBooks
 from support.waiting import wait_until
 
 from fastmail_ingest import config
@@ -18,8 +19,10 @@ from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.model.pressure import RedisMemory
+from fastmail_ingest.pipeline.follower import FollowPlan
+from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
 from fastmail_ingest.pipeline.outage import Outage
-from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan, account_breaker
+from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.pipeline.transfer import Tally, Transfer, TransferPlan
 from fastmail_ingest.policy.polling import PollPace
@@ -174,6 +177,7 @@ class Shelf:
     unavailable = ()
 
     def __init__(self) -> None:
+        self.accounts = MemoryBooks()
         self.raws: dict[int, bytes] = {}
         self.new: Counter[int] = Counter()
         self.differing: list[int] = []
@@ -214,8 +218,9 @@ def watching(faulty: Faulty, shelf: Shelf, *, idle: bool = True) -> Iterator[lis
     transfer = Transfer(
         shelf, TransferPlan(7, 1 << 20, Marks(1 << 30, 1 << 40, 1.0)), stopper, tally, Outage()
     )
-    plan = WatchPlan(PollPace(0.02, 0.1), window=10, idle=idle, once=False, timeout_s=TIMEOUT_S)
-    watcher = Watcher([KEY], Reach(faulty.connect, account_breaker("a")), transfer, plan, stopper, tally)
+    plan = WatchPlan(PollPace(0.02, 0.1), FollowPlan(10), idle=idle, once=False, timeout_s=TIMEOUT_S)
+    gate = Gate("a", shelf.accounts, Terms(1, 0, lambda: ""), Ramp())
+    watcher = Watcher([KEY], Reach(faulty.connect, gate), transfer, plan, stopper, tally)
     thread = threading.Thread(target=watcher.run)
     thread.start()
     try:

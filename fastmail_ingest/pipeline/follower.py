@@ -1,0 +1,175 @@
+"""One mailbox and where we are in it: takes over what is new, window by window, over whatever connection.
+
+A mail that its server does not give out is left in quarantine, so that it does not keep back those behind it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from fastmail_ingest.errors import (
+    FetchRefused,
+    LimitReached,
+    MailboxRefused,
+    ProtocolError,
+    SourceUnavailable,
+    TooManyConnections,
+)
+from fastmail_ingest.model.mailbox import Cursor, MailboxKey, MailboxState
+from fastmail_ingest.pipeline.ports import MailSource
+from fastmail_ingest.pipeline.quarantine import Quarantine
+from fastmail_ingest.pipeline.transfer import Transfer
+from fastmail_ingest.policy import uidplan
+from fastmail_ingest.policy import width as widths
+from fastmail_ingest.policy.uidplan import Window
+from fastmail_ingest.policy.width import Width
+
+_log = logging.getLogger(__name__)
+
+FAILURES_ALONE = 3  # of a single mail, in a row, before it is put into quarantine
+FRESH_EVERY_S = 1.0  # no need to tell more often that a mailbox is fresh
+
+
+class FollowPlan(msgspec.Struct, frozen=True):
+    """How a mailbox is read: most UIDs a FETCH, and whether a new one begins with what comes from now on."""
+
+    window: int
+    begin_now: bool = False
+
+
+class Around(msgspec.Struct, frozen=True):
+    """What a follower asks of those around it."""
+
+    before_window: Callable[[], None]  # raises Stopped, or LimitReached when the budget is used up
+    after_window: Callable[[int], None]  # hears of the bytes that were fetched
+    pause: Callable[[], None]  # waits a moment after a refusal
+
+
+class Follower:
+    """Keeps one mailbox flowing into the stream."""
+
+    def __init__(self, key: MailboxKey, transfer: Transfer, plan: FollowPlan, around: Around) -> None:
+        self.key = key
+        self._transfer = transfer
+        self._plan = plan
+        self._around = around
+        self._width = Width(min(widths.FIRST, plan.window))
+        self._quarantine = Quarantine(key, transfer)
+        self._fresh_at = 0.0
+
+    def is_current(self, source: MailSource) -> bool:
+        """Whether the mailbox has nothing new, without opening it; False also if the server does not say."""
+        began = time.time()
+        state = source.status(self.key.mailbox)
+        current = state is not None and uidplan.is_current(self._transfer.cursor(self.key), state)
+        current = current and not self._quarantine.is_due(began)
+        if current:
+            self._prove_fresh(began)
+        return current
+
+    def sweep(self, source: MailSource) -> tuple[Cursor, int]:
+        """Take over all that is in the mailbox now; returns the cursor and how many mails were fetched."""
+        began = time.time()
+        state = source.examine(self.key.mailbox)
+        cursor = self._start(state)
+        found = 0
+        while window := uidplan.next_window(cursor.last_uid, state.uid_next, self._width.uids):
+            cursor, count = self._run(source, window, cursor)
+            found += count
+            if not count:
+                cursor = self._skip_gap(source, cursor, state)
+        self._quarantine.retry(source, cursor)
+        self._prove_fresh(began)
+        return cursor, found
+
+    def news(self, source: MailSource, cursor: Cursor) -> tuple[Cursor, int]:
+        """With the mailbox open: fetch what has come since the cursor, and what comes meanwhile."""
+        self._transfer.check(self.key)
+        found = 0
+        while True:
+            began = time.time()
+            # Some servers show new mail to a search only after they have had a chance to announce it.
+            source.look()
+            uids = source.uids_above(cursor.last_uid)
+            while uids:
+                part = uids[: self._width.uids]
+                cursor, count = self._run(source, Window(part[0], part[-1]), cursor)
+                found += count
+                uids = [uid for uid in uids if uid > cursor.last_uid]
+            if not source.news:
+                self._quarantine.retry(source, cursor)
+                self._prove_fresh(began)
+                return cursor, found
+
+    def _start(self, state: MailboxState) -> Cursor:
+        cursor = self._transfer.cursor(self.key)
+        begin = uidplan.start(cursor, state, begin_now=self._plan.begin_now)
+        if begin.match_until and begin != cursor:
+            _log.warning(
+                "%s: its UIDs are void (UIDVALIDITY was %d, is %d, UIDNEXT %d); reading it anew, known mails "
+                "are recognised by their content",
+                self.key, cursor.uid_validity, state.uid_validity, state.uid_next,
+            )  # fmt: skip
+        elif begin.last_uid and cursor == Cursor():
+            # Written down at once: what comes from this moment on is to be handled, whatever happens to us.
+            self._transfer.move(self.key, begin)
+            _log.info("%s: %d mails that are there are left alone (start = now)", self.key, state.exists)
+        self._quarantine.load(begin.uid_validity)
+        return begin
+
+    def _skip_gap(self, source: MailSource, cursor: Cursor, state: MailboxState) -> Cursor:
+        """After a window without mail: go to the next mail there is, since gaps can be huge."""
+        if cursor.last_uid + 1 >= state.uid_next:
+            return cursor
+        ahead = source.uids_above(cursor.last_uid)
+        last_uid = min(ahead[0], state.uid_next) - 1 if ahead else state.uid_next - 1
+        return msgspec.structs.replace(cursor, last_uid=last_uid)
+
+    def _run(self, source: MailSource, window: Window, cursor: Cursor) -> tuple[Cursor, int]:
+        """Take over one window. After a failure the next one is narrower, down to the mail at fault."""
+        self._around.before_window()
+        began = time.monotonic()
+        try:
+            moved = self._transfer.run(source, self.key, window, cursor)
+        except FetchRefused as error:
+            # The connection is good, so this goes on at once.
+            self._narrow(window, error)
+            if self._width.failed_alone < FAILURES_ALONE:
+                self._around.pause()
+                return cursor, 0
+            if not self._left_aside(window.first, cursor, error):
+                reason = f"{self.key}: the mail server gives out none of its mails: {error}"
+                raise MailboxRefused(reason) from error
+            return msgspec.structs.replace(cursor, last_uid=window.first), 0
+        except (LimitReached, TooManyConnections):
+            raise
+        except (SourceUnavailable, ProtocolError) as error:
+            if isinstance(error, SourceUnavailable) and error.retry_after_s:
+                raise  # the account is to rest: no mail is to blame
+            self._narrow(window, error)
+            if self._width.failed_alone >= FAILURES_ALONE:
+                self._left_aside(window.first, cursor, error)
+            raise
+        uids, elapsed_s = window.last - window.first + 1, time.monotonic() - began
+        self._width = widths.after_success(self._width, self._plan.window, uids, moved.size, elapsed_s)
+        self._quarantine.served()
+        self._around.after_window(moved.size)
+        return moved.cursor, moved.mails
+
+    def _narrow(self, window: Window, error: Exception) -> None:
+        self._width = widths.after_failure(self._width, window.last - window.first + 1)
+        _log.debug("%s: UIDs %s: %s; next window: %d", self.key, window, error, self._width.uids)
+
+    def _left_aside(self, uid: int, cursor: Cursor, error: Exception) -> bool:
+        if not self._quarantine.add(cursor.uid_validity, uid, str(error)):
+            return False
+        self._width = Width(1)
+        self._transfer.move(self.key, msgspec.structs.replace(cursor, last_uid=uid))
+        return True
+
+    def _prove_fresh(self, began: float) -> None:
+        if began - self._fresh_at >= FRESH_EVERY_S:
+            self._fresh_at = began
+            self._transfer.prove_fresh(self.key, began)
