@@ -1,29 +1,46 @@
-"""The server in a thread of its own, for tests and for programs that are not asyncio."""
+"""A server in a thread of its own, for tests and for programs that are not asyncio."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import uvloop
 
-from fastmail_ingest.simulator.server import ImapServer
+
+class Server(Protocol):
+    """What a thread can run: an `ImapServer`, a `Link`."""
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        ...
+
+    async def start(self) -> None:
+        """Listen."""
+        ...
+
+    async def close(self) -> None:
+        """Stop."""
+        ...
+
 
 Result = TypeVar("Result")
+Served = TypeVar("Served", bound=Server)
 
 _DEADLINE_S = 10.0
 
 
-class ServerThread:
-    """Runs an `ImapServer` while its `with` block runs. Change mailboxes only through `call`."""
+class ServerThread(Generic[Served]):
+    """Runs an `ImapServer` or a `Link` while its `with` block runs. Change it only through `call`."""
 
-    def __init__(self, server: ImapServer) -> None:
+    def __init__(self, server: Served) -> None:
         self.server = server
         self._loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="imap-simulator", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="simulator", daemon=True)
 
-    def __enter__(self) -> "ServerThread":
+    def __enter__(self) -> "ServerThread[Served]":
         self._thread.start()
         self.run(self.server.start)
         return self
