@@ -84,7 +84,7 @@ class Link:
         self._look_again()
 
     def passing(self, to: int, pieces: Sequence[memoryview]) -> None:
-        """Called with all that is carried to the client (0) or the server (1), just before it is handed on."""
+        """Called with what is carried to the client (0) or the server (1), just before it is handed on."""
         self.carried[to] += sum(map(len, pieces))
 
     def drop(self, pair: "_Pair") -> None:
