@@ -192,10 +192,10 @@ def test_a_server_that_is_not_there_is_a_reset() -> None:
     nobody = socket.create_server(("127.0.0.1", 0))
     port = nobody.getsockname()[1]
     nobody.close()
-    with ServerThread(Link(port)) as running:
-        # Already the connecting may see it.
-        with (
-            pytest.raises(ConnectionResetError),
-            socket.create_connection(("127.0.0.1", running.port), 20) as connection,
-        ):
-            connection.recv(1)
+    # Already the connecting may see it.
+    with (
+        ServerThread(Link(port)) as running,
+        pytest.raises(ConnectionResetError),
+        socket.create_connection(("127.0.0.1", running.port), 20) as connection,
+    ):
+        connection.recv(1)
