@@ -1,0 +1,205 @@
+"""The gate before an account: who may enter, who has to wait, and what others are told."""
+
+import time
+
+import pytest
+from support.books import MemoryBooks
+
+from fastmail_ingest.errors import (
+    FastmailIngestError,
+    GrantRevoked,
+    LimitReached,
+    LoginRefused,
+    ProtocolError,
+    SourceUnavailable,
+    TokenRefused,
+    TooManyConnections,
+)
+from fastmail_ingest.model.account_state import AccountState
+from fastmail_ingest.pipeline import gate as gates
+from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
+
+
+class NoRamp(Ramp):
+    def wait_s(self, now: float) -> float:
+        return 0.0
+
+
+class Desk:
+    """A gate, its books, and a credential that can be changed."""
+
+    def __init__(self, slots: int = 2, daily_bytes: int = 0, books: MemoryBooks | None = None) -> None:
+        self.books = books or MemoryBooks()
+        self.credentials = "one"
+        self.gate = Gate("a", self.books, Terms(slots, daily_bytes, lambda: self.credentials), NoRamp())
+
+    @property
+    def state(self) -> AccountState:
+        return self.books.state("a")
+
+
+def test_so_many_may_enter_as_there_are_slots() -> None:
+    desk = Desk(slots=2)
+    assert [desk.gate.try_enter() for _ in range(2)] == [0.0, 0.0]
+    assert not desk.gate.crowded()
+    assert desk.gate.try_enter() > 0
+    assert desk.gate.crowded()
+    desk.gate.leave()
+    assert desk.gate.try_enter() == 0.0
+
+
+def test_connects_to_one_host_are_spread() -> None:
+    ramp = Ramp()
+    assert ramp.wait_s(100.0) == 0.0
+    assert ramp.wait_s(100.0) == pytest.approx(gates.RAMP_S)
+    assert ramp.wait_s(100.0 + gates.RAMP_S) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("error", "standing", "longest_s"),
+    [
+        (LoginRefused("no"), "suspended", 360.0),
+        (GrantRevoked("revoked"), "suspended", 6.0),
+        (LimitReached("bandwidth"), "resting", 720.0),
+        (LimitReached("budget", 5000.0), "resting", 5500.0),
+        (SourceUnavailable("Suggested Backoff Time", 90.0), "resting", 99.0),
+        (SourceUnavailable("gone"), "ok", 0.33),
+        (ProtocolError("nonsense"), "ok", 0.33),
+        (TooManyConnections("15"), "ok", 20.0),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_each_failure_has_its_wait_and_all_are_told(
+    error: FastmailIngestError, standing: str, longest_s: float
+) -> None:
+    desk = Desk()
+    assert desk.gate.try_enter() == 0.0
+    wait_s = desk.gate.failed(error, 1)
+    desk.gate.leave()
+    assert 0.1 < wait_s <= longest_s
+    assert desk.state.standing == standing
+    if standing != "ok":
+        assert desk.state.reason == str(error)
+        assert desk.state.until == pytest.approx(time.time() + wait_s, abs=5)
+        other = Desk(books=desk.books)
+        assert other.gate.try_enter() > 0, "another process waits, too"
+        assert not other.gate.is_open
+
+
+def test_the_refused_are_asked_less_and_less_and_never_often_enough_to_be_locked_out() -> None:
+    desk = Desk()
+    asked_at, now = [], 0.0
+    for _ in range(8):
+        asked_at.append(now)
+        now += desk.gate.failed(LoginRefused("no"), 1)
+    in_the_first_hour = [at for at in asked_at if at < 3600]
+    assert len(in_the_first_hour) <= 5
+    assert desk.state.failures == 8
+
+
+def test_another_password_is_tried_at_once() -> None:
+    desk = Desk()
+    desk.gate.failed(LoginRefused("no"), 1)
+    assert desk.gate.try_enter() > 0
+    desk.credentials = "two"
+    assert desk.gate.try_enter() == 0.0
+
+
+def test_a_refused_token_is_renewed_once_then_a_human_is_asked_for() -> None:
+    desk = Desk()
+    assert desk.gate.failed(TokenRefused("expired"), 1) == 0.0
+    assert desk.state.standing == "ok"
+    assert desk.gate.failed(TokenRefused("expired"), 2) > 100
+    assert desk.state.standing == "suspended"
+    desk.gate.good()
+    assert desk.state.standing == "ok"
+    assert desk.gate.failed(TokenRefused("expired"), 1) == 0.0
+
+
+def test_after_a_rest_one_probes_and_the_others_wait_for_it() -> None:
+    desk = Desk(slots=2)
+    desk.books.put_state("a", AccountState("resting", until=time.time() - 1))
+    assert desk.gate.try_enter() == 0.0
+    assert desk.gate.try_enter() > 0, "a second connection of this process waits"
+    assert Desk(books=desk.books).gate.try_enter() > 0, "and so does another process"
+    desk.gate.good()
+    assert desk.gate.try_enter() == 0.0
+    assert desk.state.standing == "ok"
+
+
+def test_too_many_connections_leave_one_less() -> None:
+    desk = Desk(slots=3)
+    assert desk.gate.try_enter() == 0.0
+    desk.gate.failed(TooManyConnections("15"), 1)
+    assert desk.gate.try_enter() == 0.0
+    assert desk.gate.try_enter() > 0
+    for _ in range(5):
+        desk.gate.failed(TooManyConnections("15"), 1)
+    desk.gate.leave()
+    desk.gate.leave()
+    assert desk.gate._slots == 1
+
+
+def test_after_many_failures_one_at_a_time_may_ask() -> None:
+    desk = Desk(slots=9)
+    for failures in range(gates.BREAKER_FAILURES):
+        assert desk.gate.try_enter() == 0.0
+        desk.gate.failed(SourceUnavailable("gone"), failures)
+    assert desk.gate.try_enter() > 0
+    assert not desk.gate.is_open
+
+
+def test_a_server_that_answers_with_a_refusal_is_there() -> None:
+    desk = Desk()
+    for _ in range(gates.BREAKER_FAILURES + 1):
+        desk.gate.failed(LoginRefused("no"), 1)
+    desk.credentials = "two"
+    assert desk.gate.try_enter() == 0.0
+
+
+def test_the_budget_of_a_day_is_shared_and_ends_the_fetching() -> None:
+    desk = Desk(daily_bytes=1000)
+    desk.gate.check_budget()
+    desk.gate.spend(999, 1)
+    desk.gate.check_budget()
+    desk.gate.spend(1, 1)
+    with pytest.raises(LimitReached, match="daily_bytes") as refused:
+        desk.gate.check_budget()
+    assert 23 * 3600 < refused.value.retry_after_s <= 25 * 3600
+    with pytest.raises(LimitReached):
+        Desk(daily_bytes=1000, books=desk.books).gate.check_budget()
+    Desk(daily_bytes=0, books=desk.books).gate.check_budget()
+
+
+class Away(MemoryBooks):
+    unavailable = (ConnectionError,)
+    away = True
+
+    def spend(self, account: str, size: int, commands: int) -> dict[int, int]:
+        if self.away:
+            raise ConnectionError
+        return super().spend(account, size, commands)
+
+    def state(self, account: str) -> AccountState:
+        raise ConnectionError
+
+    def put_state(self, account: str, state: AccountState) -> None:
+        raise ConnectionError
+
+    def spent(self, account: str) -> dict[int, int]:
+        raise ConnectionError
+
+
+def test_while_redis_is_away_the_gate_knows_what_it_knows() -> None:
+    books = Away()
+    desk = Desk(daily_bytes=100, books=books)
+    desk.gate.check_budget()
+    assert desk.gate.try_enter() == 0.0
+    desk.gate.failed(LoginRefused("no"), 1)
+    assert desk.gate.try_enter() > 0
+    desk.gate.spend(60, 1)
+    desk.gate.spend(60, 1)
+    books.away = False
+    desk.gate.spend(0, 0)
+    with pytest.raises(LimitReached):
+        desk.gate.check_budget()
