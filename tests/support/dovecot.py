@@ -76,9 +76,9 @@ service auth-worker {{
 
 
 class Dovecot:
-    """One running Dovecot; any user name works with PASSWORD."""
+    """One running Dovecot; any user name works with PASSWORD. `more` is added to its configuration."""
 
-    def __init__(self, binary: str) -> None:
+    def __init__(self, binary: str, more: str = "") -> None:
         # Unix sockets lie below: the path has to be short (unix(7): 107 bytes).
         self.base = Path(tempfile.mkdtemp(prefix="fmi-dc-", dir="/tmp"))
         self.port, self.tls_port = _free_ports(2)
@@ -93,6 +93,7 @@ class Dovecot:
                 base=self.base, user=user.pw_name, group=_group(user.pw_gid), port=self.port,
                 tls_port=self.tls_port, password=PASSWORD,
             )
+            + more
         )  # fmt: skip
         for path in (self.base, *self.base.rglob("*")):
             os.chown(path, user.pw_uid, user.pw_gid)
