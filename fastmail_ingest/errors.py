@@ -16,6 +16,8 @@ FastmailIngestError
 │   ├── TokenRefused       it refused an access token: a fresh one may do
 │   └── GrantRevoked       the permission behind the tokens is gone: a human must give it anew
 ├── ProtocolError          a peer sent what its protocol does not allow           exit 3
+├── ArchiveError           a file or folder cannot be imported, or no further       exit 1
+│   └── ArchiveChanged     it is no longer what it was when it was last read
 └── UndecodableEntry       a stream entry that is not ours, or of a newer version
 
 Retry, Reject              raised by a user's handler: outcomes, not failures of ours
@@ -119,6 +121,14 @@ class ProtocolError(FastmailIngestError):
     """A peer sent what its protocol does not allow."""
 
     exit_code = EXIT_UNAVAILABLE
+
+
+class ArchiveError(FastmailIngestError):
+    """A file or folder that is to be imported is no archive of mails, or cannot be read on."""
+
+
+class ArchiveChanged(ArchiveError):
+    """An archive is no longer what it was when it was last read: it must be read from its beginning."""
 
 
 class UndecodableEntry(FastmailIngestError):

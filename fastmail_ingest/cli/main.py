@@ -9,6 +9,7 @@ import click
 
 from fastmail_ingest.cli.audit import audit
 from fastmail_ingest.cli.dead import dead
+from fastmail_ingest.cli.importing import import_
 from fastmail_ingest.cli.ledger import ledger
 from fastmail_ingest.cli.options import config_option
 from fastmail_ingest.cli.retries import retries
@@ -124,7 +125,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
     sys.exit(run.bench(options, procs, as_json=as_json))
 
 
-for verb in (dead, retries, ledger, audit):
+for verb in (dead, retries, ledger, audit, import_):
     cli.add_command(verb)
 
 

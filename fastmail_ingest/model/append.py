@@ -13,7 +13,8 @@ from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 class Append(msgspec.Struct, frozen=True):
     """The mails, where they go, and the mailbox's cursor after this, and before it as the sender believes.
 
-    `by_content` also recognises mails by content in their own mailbox (UIDVALIDITY changed).
+    `by_content` also recognises mails by content in their own mailbox (UIDVALIDITY changed). `found_in` is
+    the mailbox that the mails are in, where `key` only names a cursor: that of an import.
     """
 
     key: MailboxKey
@@ -22,6 +23,7 @@ class Append(msgspec.Struct, frozen=True):
     believed: Cursor
     by_content: bool = False
     lane: Lane = Lane.LIVE
+    found_in: str = ""
 
 
 class Appended(NamedTuple):

@@ -27,6 +27,11 @@ def identify(
     return f"{account}:{mailbox}:{uid_validity}:{uid}"
 
 
+def identify_content(account: str, hashed: bytes) -> str:
+    """Name a mail out of an archive, where neither server nor place can: by its `content_hash`."""
+    return f"{account}:import:{hashed.hex()}"
+
+
 def content_hash(raw: bytes) -> bytes:
     """Recognise the same bytes after UIDVALIDITY changed: 16 bytes of SHA-256, out of a forger's reach."""
     return hashlib.sha256(raw).digest()[:HASH_BYTES]

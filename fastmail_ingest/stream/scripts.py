@@ -67,7 +67,8 @@ class Arguments:
             keys.done,
         ]
         cursor, believed = append.cursor, append.believed
-        args = [*self._kept, "1" if append.by_content else "0", mailbox_tag(append.key.mailbox)]
+        tag = mailbox_tag(append.found_in or append.key.mailbox)
+        args = [*self._kept, "1" if append.by_content else "0", tag]
         args += (cursor.uid_validity, cursor.last_uid, cursor.match_until)
         args += (believed.uid_validity, believed.last_uid)
         for mail in append.mails:

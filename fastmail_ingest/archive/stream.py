@@ -1,0 +1,101 @@
+"""The bytes of one file, or of one file within another, and the mails in them."""
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Protocol
+
+from fastmail_ingest.archive import normal
+from fastmail_ingest.archive.kinds import PEEK_BYTES, Kind, kind_of
+from fastmail_ingest.archive.split import BLOCK_BYTES, Splitter
+from fastmail_ingest.errors import ArchiveChanged, ArchiveError
+from fastmail_ingest.model.archived import Archived
+
+# What reading raises: a broken disk, a broken or cut compression, a zip with a password or an unknown method.
+BROKEN = (
+    OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError,
+    OverflowError, ValueError,
+)  # fmt: skip
+
+
+def broken(where: str, error: BaseException) -> ArchiveError:
+    """The error for an archive that cannot be read on."""
+    reason = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+    return ArchiveError(
+        f"{where}: cannot be read on: {reason}. remedy: what came before is imported; get the file anew, and "
+        "import it again: no mail comes twice"
+    )
+
+
+class Readable(Protocol):
+    """A file, packed or not."""
+
+    def read(self, count: int, /) -> bytes: ...  # noqa: D102
+
+
+class Stream:
+    """Reads a file on from its beginning, and puts back what was only looked at."""
+
+    def __init__(self, file: Readable, where: str, position: int = 0) -> None:
+        self._file = file
+        self._where = where
+        self._peeked = b""
+        self.position = position  # of what `read` gives next
+
+    def read(self, count: int) -> bytes:
+        """Up to `count` bytes; b"" at the end. Raises ArchiveError."""
+        block = self._peeked or self._read(count)
+        self._peeked = b""
+        self.position += len(block)
+        return block
+
+    def _read(self, count: int) -> bytes:
+        try:
+            return self._file.read(count)
+        except BROKEN as error:
+            raise broken(self._where, error) from error
+
+    def peek(self) -> bytes:
+        """The next PEEK_BYTES, or all there is."""
+        while len(self._peeked) < PEEK_BYTES and (block := self._read(PEEK_BYTES)):
+            self._peeked += block
+        return self._peeked
+
+    def skip_to(self, position: int) -> None:
+        """Read over everything before `position`."""
+        while self.position < position:
+            wanted = min(BLOCK_BYTES, position - self.position)
+            # What was looked at may be more than is to be skipped.
+            block = self._peeked or self._read(wanted)
+            self._peeked = block[wanted:]
+            if not block:
+                raise ArchiveChanged(f"{self._where}: it is shorter than it was when it was last read")
+            self.position += min(len(block), wanted)
+
+    def kind(self) -> Kind:
+        """What begins here."""
+        return kind_of(self.peek())
+
+    def mails(self, max_mail: int) -> Iterator[Archived]:
+        """The mails of an mbox, or the one mail that this is, from here on."""
+        if self.kind() is Kind.MBOX:
+            yield from self.mbox(max_mail)
+        elif self.kind() is Kind.MAIL:
+            yield self._mail(max_mail)
+
+    def mbox(self, max_mail: int) -> Iterator[Archived]:
+        """The mails of an mbox, from here on; raises ArchiveChanged if none begins here."""
+        if (begin := self.peek()) and not begin.startswith(b"From "):
+            raise ArchiveChanged(f"{self._where}: no mail begins any more where the last one ended")
+        for piece in Splitter(self.read, self.position, max_mail).pieces():
+            yield normal.from_mbox(piece, max_mail)
+
+    def _mail(self, max_mail: int) -> Archived:
+        raw, size = bytearray(), 0
+        while block := self.read(BLOCK_BYTES):
+            size += len(block)
+            if len(raw) <= max_mail:
+                raw += block
+        kept = bytes(raw[: max_mail + 1])
+        return normal.from_file(kept, size, self.position, max_mail)
