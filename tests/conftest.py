@@ -10,6 +10,7 @@ import pytest
 from support.dovecot import Dovecot
 from support.redis_server import RedisServer
 from support.simulated import Simulated
+from support.token_endpoint import TokenEndpoint
 
 # No test asserts a time: a busy machine is no defect. "too_slow" would be such an assertion, too.
 hypothesis.settings.register_profile(
@@ -57,3 +58,13 @@ def simulated() -> Iterator[Simulated]:
     made = Simulated()
     with made.server:
         yield made
+
+
+@pytest.fixture
+def token_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenEndpoint]:
+    """A stand-in for Google and Microsoft, trusted by this process."""
+    made = TokenEndpoint()
+    for name, value in made.trust.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    made.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from fastmail_ingest.app.credentials import tokens_of
 from fastmail_ingest.app.producer_role import connections
 from fastmail_ingest.app.runtime import search_paths
 from fastmail_ingest.config import Config, mask_url
@@ -33,9 +34,10 @@ def dry_run(config: Config, config_path: Path | None) -> int:
     failed = False
     for account, mailboxes in connections(config.accounts):
         try:
-            source = Connection(account, config.producer.timeout, config.producer.max_mail)
+            section = config.producer
+            source = Connection(account, section.timeout, section.max_mail, tokens_of(account))
             for mailbox in mailboxes:
-                _show(MailboxKey(account.name, mailbox), source, config.producer.window, ledger, out)
+                _show(MailboxKey(account.name, mailbox), source, section.window, ledger, out)
             source.close()
         except FastmailIngestError as error:
             failed = True

@@ -25,6 +25,7 @@ from fastmail_ingest.errors import (
     TooManyConnections,
 )
 from fastmail_ingest.policy.refusal import Outcome, classify
+from fastmail_ingest.source.bearer import OAUTHBEARER, XOAUTH2, Bearer
 from fastmail_ingest.source.deflate import compress
 from fastmail_ingest.source.wire import WiredClient
 
@@ -172,14 +173,18 @@ def _log_in_by_token(client: WiredClient, account: Account, tokens: Tokens) -> N
     """XOAUTH2 (Google, Microsoft) or, where only that is offered, OAUTHBEARER (RFC 7628)."""
     token = tokens.token()
     bearer = client.has_capability("AUTH=OAUTHBEARER") and not client.has_capability("AUTH=XOAUTH2")
-    log_in_with = client.oauthbearer_login if bearer else client.oauth2_login
+    exchange = Bearer(OAUTHBEARER if bearer else XOAUTH2, account.user, token)
     try:
-        log_in_with(account.user, token)
+        # Not oauth2_login: it answers the refusal, too, with the token.
+        client.sasl_login(exchange.mechanism, exchange)
     except imapclient.exceptions.LoginError as error:
         if is_for_now(error):
             raise
         tokens.refused(token)
-        raise TokenRefused(f"login of {account.user} by access token refused: {_plain(error)}") from error
+        status = f" (status {exchange.status})" if exchange.status else ""
+        raise TokenRefused(
+            f"login of {account.user} by access token refused: {_plain(error)}{status}"
+        ) from error
 
 
 def _introduce(client: WiredClient) -> None:

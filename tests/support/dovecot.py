@@ -47,6 +47,7 @@ namespace inbox {{
 }}
 passdb {{
   driver = static
+  mechanisms = plain login
   args = password={password}
 }}
 userdb {{
@@ -74,11 +75,35 @@ service auth-worker {{
 }}
 """
 
+# Dovecot asks whose token it is (RFC 7662).
+_BEARER = """
+auth_mechanisms = plain login {mechanisms}
+auth_failure_delay = 0
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {base}/oauth2.conf.ext
+}}
+"""
+_INTROSPECTION = """
+introspection_mode = post
+introspection_url = {url}
+username_attribute = username
+active_attribute = active
+active_value = true
+timeout_msecs = 5000
+"""
+
 
 class Dovecot:
-    """One running Dovecot; any user name works with PASSWORD. `more` is added to its configuration."""
+    """One running Dovecot; any user name works with PASSWORD. `more` is added to its configuration.
 
-    def __init__(self, binary: str, more: str = "") -> None:
+    With the address of an `introspection` it takes access tokens, too, by the mechanisms in `bearer`.
+    """
+
+    def __init__(
+        self, binary: str, more: str = "", *, introspection: str = "", bearer: str = "xoauth2 oauthbearer"
+    ) -> None:
         # Unix sockets lie below: the path has to be short (unix(7): 107 bytes).
         self.base = Path(tempfile.mkdtemp(prefix="fmi-dc-", dir="/tmp"))
         self.port, self.tls_port = _free_ports(2)
@@ -87,6 +112,9 @@ class Dovecot:
         for name in ("run", "state", "mail"):
             (self.base / name).mkdir()
         self._make_certificate()
+        if introspection:
+            more += _BEARER.format(base=self.base, mechanisms=bearer)
+            (self.base / "oauth2.conf.ext").write_text(_INTROSPECTION.format(url=introspection))
         configuration = self.base / "dovecot.conf"
         configuration.write_text(
             _CONFIGURATION.format(

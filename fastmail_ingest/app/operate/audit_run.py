@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from fastmail_ingest.app.credentials import tokens_of
 from fastmail_ingest.app.operate import words
 from fastmail_ingest.app.operate.audit import MailboxAudit, MailboxAuditor
 from fastmail_ingest.config import Account, Config
@@ -116,7 +117,7 @@ def _mailboxes(
         for name in names:
             key = MailboxKey(account.name, name)
             try:
-                source = source or Connection(account, config.producer.timeout, config.producer.max_mail)
+                source = source or _connected(config, account)
                 yield auditor.run(source, key)
             except StreamUnavailable:
                 raise
@@ -127,6 +128,11 @@ def _mailboxes(
                     source = None
         if source is not None:
             source.close()
+
+
+def _connected(config: Config, account: Account) -> Connection:
+    section = config.producer
+    return Connection(account, section.timeout, section.max_mail, tokens_of(account))
 
 
 def _stream(config: Config, inspection: Inspection) -> StreamAudit:
