@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 256 * 1024
 KEEP_BYTES = 256 * 1024  # of a mail that is too large
 
 _MARK = b"\nFrom "

@@ -8,13 +8,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import msgspec
 
-from fastmail_ingest.errors import ArchiveChanged
+from fastmail_ingest.errors import ArchiveChanged, ArchiveError
 from fastmail_ingest.model import envelope as codec
-from fastmail_ingest.model.append import Append
+from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.archived import IMPORTS, Archived, import_key
 from fastmail_ingest.model.entry import NewMail
 from fastmail_ingest.model.identity import content_hash, content_key, identify, identify_content
@@ -101,31 +102,75 @@ class Importer:
         return self._room.patiently(lambda: self._intake.cursor(key))
 
     def _take_over(self, archive: Archive, key: MailboxKey, stored: Cursor, position: int) -> None:
+        # While Redis takes some mails, the next are read: each of the two costs about the same.
+        with ThreadPoolExecutor(1, "append") as beside:
+            appending = _Appending(beside, self._room.append)
+            try:
+                for mails, reached in self._batches(archive, position):
+                    self._note(appending.finish())
+                    append = Append(
+                        key, mails, Cursor(_VALIDITY, reached), stored,
+                        by_content=True, lane=Lane.BACKFILL, found_in=IMPORTS,
+                    )  # fmt: skip
+                    appending.begin(append)
+                    stored = append.cursor
+            except ArchiveError:
+                self._note(appending.finish())
+                raise
+            self._note(appending.finish())
+
+    def _batches(self, archive: Archive, position: int) -> Iterator[tuple[list[NewMail], int]]:
+        """Mails to be appended together, and the position behind them."""
         where = f"{IMPORTS}{archive.name}"
         gathered: list[NewMail] = []
         size = 0
-        for mail in archive.mails(position, self._plan.max_mail):
-            self.counts.count(mail)
-            gathered.append(_new_mail(self._plan.account, where, mail))
-            position = mail.position
-            size += len(mail.raw)
-            if len(gathered) >= self._plan.append_max or size >= self._plan.append_bytes:
-                stored = self._hand_on(key, gathered, position, stored)
-                gathered, size = [], 0
+        broken: ArchiveError | None = None
+        try:
+            for mail in archive.mails(position, self._plan.max_mail):
+                self.counts.count(mail)
+                gathered.append(_new_mail(self._plan.account, where, mail))
+                position = mail.position
+                size += len(mail.raw)
+                if len(gathered) >= self._plan.append_max or size >= self._plan.append_bytes:
+                    yield gathered, position
+                    gathered, size = [], 0
+        except ArchiveError as error:
+            broken = error  # what came before is good
         if gathered:
-            self._hand_on(key, gathered, position, stored)
+            yield gathered, position
+        if broken is not None:
+            raise broken
 
-    def _hand_on(self, key: MailboxKey, mails: list[NewMail], position: int, stored: Cursor) -> Cursor:
-        """Append and move the cursor; returns where it is now."""
-        reached = Cursor(_VALIDITY, position)
-        append = Append(key, mails, reached, stored, by_content=True, lane=Lane.BACKFILL, found_in=IMPORTS)
-        done = self._room.append(append)
+    def _note(self, finished: tuple[int, Appended] | None) -> None:
+        if finished is None:
+            return
+        count, done = finished
         self.counts.new += done.new
-        self.counts.known += len(mails) - done.new
+        self.counts.known += count - done.new
         self._progress()
         if not done.in_place:
             raise _Moved
-        return reached
+
+
+class _Appending:
+    """At most one append under way."""
+
+    def __init__(self, beside: ThreadPoolExecutor, append: Callable[[Append], Appended]) -> None:
+        self._beside = beside
+        self._append = append
+        self._under_way: tuple[int, Future[Appended]] | None = None
+
+    def begin(self, append: Append) -> None:
+        """Begin one; none must be under way."""
+        self._under_way = len(append.mails), self._beside.submit(self._append, append)
+
+    def finish(self) -> tuple[int, Appended] | None:
+        """Wait for the one under way, if any; returns how many mails it had and what came of it."""
+        if self._under_way is None:
+            return None
+        count, future = self._under_way
+        self._under_way = None
+        return count, future.result()
 
 
 def _new_mail(account: str, mailbox: str, mail: Archived) -> NewMail:
