@@ -8,9 +8,11 @@ FastmailIngestError
 │   ├── SourceUnavailable  the mail server does not answer, or hung up
 │   │   ├── MailboxRefused the mail server does not open this mailbox
 │   │   ├── FetchRefused   the mail server does not give out these mails
+│   │   ├── ServerBusy     the mail server says that it cannot serve us now
 │   │   ├── LimitReached   the provider's limits for this account are used up
 │   │   ├── TooManyConnections  the account has more connections than its server allows
 │   │   └── TokenUnavailable  the token endpoint does not answer
+│   ├── BlobUnavailable    the bytes of a large mail cannot be written, or are not there
 │   └── CircuitOpen        a circuit breaker lets no call through for now
 ├── LoginRefused           the mail server refused the credentials                exit 3
 │   ├── TokenRefused       it refused an access token: a fresh one may do
@@ -78,6 +80,10 @@ class FetchRefused(SourceUnavailable):
     """The mail server said NO to the FETCH of some mails; the connection is good."""
 
 
+class ServerBusy(SourceUnavailable):
+    """The mail server says that it cannot serve us now; nothing that was asked for is to blame."""
+
+
 class LimitReached(SourceUnavailable):
     """The account has used up what its provider allows; it must rest, for hours if nothing else is said."""
 
@@ -88,6 +94,10 @@ class TooManyConnections(SourceUnavailable):
 
 class TokenUnavailable(SourceUnavailable):
     """No access token could be had now: the token endpoint does not answer, or not sensibly."""
+
+
+class BlobUnavailable(UnavailableError):
+    """The bytes of a large mail cannot be written where they are kept, or are not there."""
 
 
 class CircuitOpen(UnavailableError):

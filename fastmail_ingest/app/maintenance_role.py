@@ -12,6 +12,7 @@ from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.model.census import Census
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.pipeline.maintenance import DeadWorker, Entries, Maintenance
+from fastmail_ingest.pipeline.orphans import Orphans
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.supervisor.role import Child
@@ -32,6 +33,7 @@ def run_maintenance(runtime: Runtime, child: Child, worker_role: int) -> int:
         SlotGauges(child.slot),
         runtime.config.supervisor.lease,
         runtime.config.retry.max_deaths,
+        Orphans(ledger.blobs, runtime.blobs),
     )
     maintenance.run(lambda seconds: _wait(stopper, child, seconds), child.slot.ready)
     ledger.close()

@@ -20,6 +20,7 @@ from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.pipeline.transfer import Tally, Transfer, TransferPlan
 from fastmail_ingest.policy.polling import PollPace
 from fastmail_ingest.policy.pressure import Marks
+from fastmail_ingest.source.large import Large
 from fastmail_ingest.source.mailbox import Connection
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.supervisor.role import Child
@@ -136,12 +137,13 @@ def _watcher(
     runtime: Runtime, shared: _Shared, account: Account, mailboxes: list[str], gate: Gate
 ) -> Watcher:
     section = runtime.config.producer
+    large = Large(runtime.config.blobs.inline_limit, runtime.blobs)
     marks = Marks(section.high_water, section.high_water_bytes, section.redis_memory)
     plan = TransferPlan(section.append_max, section.append_bytes, marks)
     pace = PollPace(section.poll_min, section.poll_max)
     return Watcher(
         [MailboxKey(account.name, mailbox) for mailbox in mailboxes],
-        Reach(lambda: Connection(account, section.timeout, section.max_mail), gate),
+        Reach(lambda: Connection(account, section.timeout, section.max_mail, large=large), gate),
         Transfer(shared.ledger, plan, shared.stopper, shared.tally, shared.outage),
         WatchPlan(
             pace,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Config, RetryConfig
 from fastmail_ingest.handler.load import Handler, load
 from fastmail_ingest.pipeline.ports import Journal
@@ -31,6 +32,11 @@ class Runtime:
     def arguments(self) -> Arguments:
         """The keyspace and its retention."""
         return Arguments(Keys(self.config.redis.prefix), self.config.ledger.keep_days)
+
+    @property
+    def blobs(self) -> BlobDirectory:
+        """Where the bytes of large mails are."""
+        return BlobDirectory(Path(self.config.blobs.directory))
 
     @property
     def call_plan(self) -> CallPlan:

@@ -48,6 +48,8 @@ class Household:
 
     def check_redis(self) -> None:
         """Raise with a remedy if Redis cannot be reached, or our own cannot be started."""
+        # Where large mails are kept is the other half of the stream: without it they would be stuck later.
+        self.runtime.blobs.prepare()
         if self.server is not None:
             self.server.prepare()
             return
@@ -86,7 +88,10 @@ def replace_redis(config: Config, running: Config) -> Config:
     """A stream cannot be changed under living consumers: that section stays as it was at the start."""
     if config.redis != running.redis:
         _log.warning("[redis] changed: that takes effect only when fastmail-ingest is started anew")
-    return msgspec.structs.replace(config, redis=running.redis)
+    if config.blobs.directory != running.blobs.directory:
+        _log.warning("[blobs] directory changed: that takes effect only when fastmail-ingest is started anew")
+    blobs = msgspec.structs.replace(config.blobs, directory=running.blobs.directory)
+    return msgspec.structs.replace(config, redis=running.redis, blobs=blobs)
 
 
 def supervise(config: Config, config_path: Path | None, *, once: bool, load: Callable[[], Config]) -> int:

@@ -18,6 +18,7 @@ from fastmail_ingest.pipeline.batch import begin_process
 from fastmail_ingest.pipeline.custody import Custody, Relief
 from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.pipeline.judge import Judge
+from fastmail_ingest.pipeline.large import Unneeded
 from fastmail_ingest.pipeline.ports import Journal
 from fastmail_ingest.pipeline.runner import Around, make_runner
 from fastmail_ingest.pipeline.settler import Settler
@@ -100,6 +101,7 @@ def _around(runtime: Runtime, slot: Slot, lanes: Lanes, journal: Journal, consum
         Judge(runtime.error_rules, Guard(circuit, breaker.errors)),
         Custody(lanes.owned),
         Relief(SecondHand(ledger, slot, consumer)),
+        runtime.blobs,
     )
 
 
@@ -216,5 +218,5 @@ class _Journals:
 
 
 def _journal(runtime: Runtime, slot: Slot) -> Journal:
-    own = SlotJournal(slot)
-    return own if runtime.watcher is None else _Journals([own, runtime.watcher()])
+    journals: list[Journal] = [SlotJournal(slot), Unneeded(runtime.blobs.remove)]
+    return _Journals(journals if runtime.watcher is None else [*journals, runtime.watcher()])

@@ -1,7 +1,10 @@
 """The mail as a handler sees it: what the server said at once, what MIME says when asked."""
 
+import io
 from datetime import UTC, datetime
+from typing import BinaryIO
 
+from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.envelope import Envelope
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mime import Address, Attachment, ParsedMail, parse
@@ -16,10 +19,18 @@ class Email:
     happen exactly once; `attempt` is above 1 if a handler may have seen the mail before.
     """
 
-    __slots__ = ("_envelope", "_parsed", "attempt", "lane")
+    __slots__ = ("_blobs", "_envelope", "_parsed", "attempt", "lane")
 
-    def __init__(self, envelope: Envelope, attempt: int = 1, lane: Lane = Lane.LIVE) -> None:
+    def __init__(
+        self,
+        envelope: Envelope,
+        attempt: int = 1,
+        lane: Lane = Lane.LIVE,
+        blobs: BlobSource | None = None,
+    ) -> None:
+        """`blobs` is where the bytes of a large mail are; without it only its beginning can be seen."""
         self._envelope = envelope
+        self._blobs = blobs
         self._parsed: ParsedMail | None = None
         self.attempt = attempt
         self.lane = lane
@@ -92,8 +103,21 @@ class Email:
 
     @property
     def raw(self) -> bytes:
-        """The mail as the server gave it: headers, blank line, body."""
-        return self._envelope.raw
+        """The mail as the server gave it: headers, blank line, body.
+
+        A large mail (above `[blobs] inline_limit`) is read from its file each time, as long as it is not
+        settled: `open` reads it in pieces. Raises BlobUnavailable if that file is not there.
+        """
+        if not self._envelope.blob or self._blobs is None:
+            return self._envelope.raw
+        with self.open() as file:
+            return file.read()
+
+    def open(self) -> BinaryIO:
+        """The raw mail as a file, to be read and closed; of a large mail only what is read takes memory."""
+        if not self._envelope.blob or self._blobs is None:
+            return io.BytesIO(self._envelope.raw)
+        return self._blobs.open(self._envelope.blob)
 
     # --- what MIME says ------------------------------------------------------------------------
 
@@ -101,7 +125,7 @@ class Email:
     def parsed(self) -> ParsedMail:
         """All of MIME at once; parsed on first use and kept."""
         if self._parsed is None:
-            self._parsed = parse(self._envelope.raw)
+            self._parsed = parse(self.raw)
         return self._parsed
 
     @property

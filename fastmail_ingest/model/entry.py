@@ -78,8 +78,9 @@ class Settlement(msgspec.Struct):
     done: dict[Lane, DoneColumns] = {}
     delayed: list[Delayed] = []
     dead: list[Dead] = []
+    blobs: list[str] = []  # of the finished entries: nobody needs them when this is written
 
-    def add_done(self, entry: Entry, identity: str, fetched_at: float) -> None:
+    def add_done(self, entry: Entry, identity: str, fetched_at: float, blob: str = "") -> None:
         """Note that the handler returned for this entry."""
         columns = self.done.get(entry.lane)
         if columns is None:
@@ -88,6 +89,8 @@ class Settlement(msgspec.Struct):
         columns.identities.append(identity)
         columns.fetched_at.append(fetched_at)
         columns.size += len(entry.payload)
+        if blob:
+            self.blobs.append(blob)
 
     def add_failed(self, failed: "Delayed | Dead") -> None:
         """Note an entry that the handler did not finish."""
@@ -111,6 +114,7 @@ class Settlement(msgspec.Struct):
                 known.size += columns.size
         self.delayed += other.delayed
         self.dead += other.dead
+        self.blobs += other.blobs
         return self
 
     @property

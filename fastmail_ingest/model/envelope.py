@@ -28,8 +28,9 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     content_hash: bytes  # first 16 bytes of SHA-256 over the raw mail
     fetched_at: float  # seconds since the epoch
     trace_id: str  # 32 hex digits, W3C Trace Context's trace-id
-    raw: bytes  # the mail; only its beginning if it was above producer.max_mail
+    raw: bytes  # the mail; only its beginning if it was above producer.max_mail or is in a blob
     truncated: bool = False
+    blob: str = ""  # where the whole mail is if it was above blobs.inline_limit
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,6 +2,9 @@
 
 import msgspec
 
+from fastmail_ingest.model.blob import Draft
+from fastmail_ingest.model.identity import content_hash
+
 
 class MailboxKey(msgspec.Struct, frozen=True):
     """A mailbox of an account, as the configuration names it."""
@@ -40,7 +43,10 @@ class MailboxState(msgspec.Struct, frozen=True):
 
 
 class Fetched(msgspec.Struct, gc=False):
-    """One mail as it came out of a FETCH response."""
+    """One mail as it came out of a FETCH response.
+
+    A large one is in `draft`, and `raw` is only its beginning.
+    """
 
     uid: int = 0
     flags: tuple[str, ...] = ()
@@ -53,3 +59,16 @@ class Fetched(msgspec.Struct, gc=False):
     labels: tuple[str, ...] = ()
     email_id: str = ""
     thread_id: str = ""
+    draft: Draft | None = None
+    hashed: bytes = b""  # the content hash of a large mail
+    swallows: bool = False  # a large mail that seems to hold the responses behind it
+
+    @property
+    def content_hash(self) -> bytes:
+        """Equal for equal mails; of one that was cut, for equal beginnings."""
+        return self.hashed or content_hash(self.raw or b"")
+
+    def discard(self) -> None:
+        """Nobody takes this mail: leave nothing of a large one behind."""
+        if self.draft is not None:
+            self.draft.discard()

@@ -8,21 +8,27 @@ import inspect
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastmail_ingest.errors import Reject, Retry, UndecodableEntry
 from fastmail_ingest.model import envelope as codec
+from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Dead, Entry, Settlement
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, words_of
 from fastmail_ingest.pipeline.ports import Desk
 
+Function: TypeAlias = Callable[[Email], object]
+
 _log = logging.getLogger(__name__)
 
 
-def open_mail(entry: Entry, settlement: Settlement) -> OpenedMail | None:
-    """Decode an entry; one that no handler can be given goes to the dead letters, and None is returned."""
+def open_mail(entry: Entry, settlement: Settlement, blobs: BlobSource | None = None) -> OpenedMail | None:
+    """Decode an entry; one that no handler can be given goes to the dead letters, and None is returned.
+
+    The bytes of a large mail are in `blobs`; they are not looked for before the handler wants them.
+    """
     try:
         envelope = codec.decode(entry.payload)
     except UndecodableEntry as error:
@@ -34,11 +40,12 @@ def open_mail(entry: Entry, settlement: Settlement) -> OpenedMail | None:
         settlement.dead.append(Dead(entry, envelope.id, "too_large", "MailTooLarge", message))
         _log.error("mail %s is a dead letter now: %s", envelope.id, message)
         return None
-    return OpenedMail(entry, Email(envelope, entry.attempt, entry.lane), envelope.fetched_at)
+    email = Email(envelope, entry.attempt, entry.lane, blobs)
+    return OpenedMail(entry, email, envelope.fetched_at, envelope.blob)
 
 
 def handle_inline(
-    function: Callable[[Email], object], taken: Taken, desk: Desk, judge: Judge, until: float
+    function: Function, taken: Taken, desk: Desk, judge: Judge, until: float, blobs: BlobSource | None = None
 ) -> Settlement:
     """Call a sync handler for one mail after the other until `until` (see awake_s) or an open breaker.
 
@@ -50,7 +57,7 @@ def handle_inline(
             if not taken.left:
                 break  # given to others just now
             taken.begun += 1
-            opened = open_mail(entry, taken.settlement)
+            opened = open_mail(entry, taken.settlement, blobs)
         if opened is None:
             continue
         desk.hold(0, entry)
@@ -68,7 +75,7 @@ def handle_inline(
         else:
             _leave_if_twin()
             with lock:
-                taken.settlement.add_done(entry, opened.email.id, opened.fetched_at)
+                taken.settlement.add_done(entry, opened.email.id, opened.fetched_at, opened.blob)
             succeeded = True
             if failed:
                 judge.guard.succeeded()
@@ -113,11 +120,15 @@ def _refuse_awaitable(answer: object) -> None:
 
 
 async def handle_one(
-    call: Callable[[Email], Awaitable[object]], entry: Entry, judge: Judge, timeout_s: float | None
+    call: Callable[[Email], Awaitable[object]],
+    entry: Entry,
+    judge: Judge,
+    timeout_s: float | None,
+    blobs: BlobSource | None = None,
 ) -> Settlement:
     """Await an async handler (or one in a thread) for one mail, for `timeout_s` at the most."""
     settlement = Settlement()
-    opened = open_mail(entry, settlement)
+    opened = open_mail(entry, settlement, blobs)
     if opened is None:
         return settlement
     deadline = asyncio.timeout(timeout_s)
@@ -137,7 +148,7 @@ async def handle_one(
         _leave_if_twin()
         settlement.add_failed(judge.decide(opened, error))
     else:
-        settlement.add_done(entry, opened.email.id, opened.fetched_at)
+        settlement.add_done(entry, opened.email.id, opened.fetched_at, opened.blob)
         judge.guard.succeeded()
     return settlement
 
@@ -159,13 +170,14 @@ async def handle_batch(
     judge: Judge,
     timeout_s: float,
     only: Callable[[Entry], None] = lambda _: None,
+    blobs: BlobSource | None = None,
 ) -> Settlement:
     """Call a batch handler; if it raises, call it again for each mail alone, to find the one at fault.
 
     `only` is told the one entry that is in hand while it is tried alone.
     """
     settlement = Settlement()
-    opened = [mail for entry in entries if (mail := open_mail(entry, settlement)) is not None]
+    opened = [mail for entry in entries if (mail := open_mail(entry, settlement, blobs)) is not None]
     if not opened:
         return settlement
     try:
@@ -238,7 +250,7 @@ async def _outcomes(
 
 def _note(mail: OpenedMail, outcome: BaseException | None, settlement: Settlement, judge: Judge) -> None:
     if outcome is None:
-        settlement.add_done(mail.entry, mail.email.id, mail.fetched_at)
+        settlement.add_done(mail.entry, mail.email.id, mail.fetched_at, mail.blob)
         judge.guard.succeeded()
     else:
         settlement.add_failed(judge.decide(mail, outcome))

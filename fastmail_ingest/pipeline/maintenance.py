@@ -13,6 +13,7 @@ import msgspec
 from fastmail_ingest.model.census import Census
 from fastmail_ingest.model.ending import Ending
 from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.pipeline.orphans import Orphans
 from fastmail_ingest.pipeline.outage import Outage
 
 _log = logging.getLogger(__name__)
@@ -82,13 +83,20 @@ class Maintenance:
     """One per supervisor; several supervisors on one stream do not disturb each other."""
 
     def __init__(
-        self, stream: Stream, household: Household, gauges: Gauges, lease_s: float, deaths_max: int
+        self,
+        stream: Stream,
+        household: Household,
+        gauges: Gauges,
+        lease_s: float,
+        deaths_max: int,
+        orphans: Orphans | None = None,
     ) -> None:
         self._stream = stream
         self._household = household
         self._gauges = gauges
         self._lease_s = lease_s
         self._deaths_max = deaths_max
+        self._orphans = orphans
         self._renew_at = 0.0
         self._sweep_at = 0.0
         self._disagreed = 0
@@ -113,6 +121,8 @@ class Maintenance:
             except self._stream.unavailable as error:
                 self._judge_others_at = time.monotonic() + self._lease_s
                 self._silent_since.clear()
+                if self._orphans is not None:
+                    self._orphans.forget()
                 pause_s = self._outage.wait_s(error)
                 _log.warning("Redis is away (%s), trying again", error)
             self._gauges.redis(self._outage.state)
@@ -131,7 +141,7 @@ class Maintenance:
         if now >= self._sweep_at:
             steps.append(self._sweep)
         refusals: list[BaseException] = []
-        for step in [*steps, self._promote, self._count]:
+        for step in [*steps, self._promote, self._count, self._look_for_orphans]:
             try:
                 step()
             except self._stream.unavailable as error:
@@ -148,6 +158,10 @@ class Maintenance:
 
     def _count(self) -> None:
         self._gauges.counted(self._stream.census(), self._stream.unread())
+
+    def _look_for_orphans(self) -> None:
+        if self._orphans is not None:
+            self._orphans.look(time.monotonic())
 
     def _bury_dead_workers(self) -> None:
         for dead in self._household.dead_workers():

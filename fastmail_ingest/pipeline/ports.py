@@ -68,6 +68,12 @@ class MailboxBooks(Protocol):
     def put_quarantine(self, key: MailboxKey, mails: Iterable[Quarantined]) -> None: ...  # noqa: D102
 
 
+class BlobBooks(Protocol):
+    """What the database says about the blobs of large mails."""
+
+    def space(self) -> str: ...  # noqa: D102
+
+
 class Intake(Protocol):
     """The stream as a producer sees it."""
 
@@ -79,3 +85,6 @@ class Intake(Protocol):
     def append(self, append: Append) -> Appended: ...  # noqa: D102
     def waiting(self) -> tuple[int, int]: ...  # noqa: D102
     def memory(self) -> RedisMemory: ...  # noqa: D102
+    @property
+    def blobs(self) -> BlobBooks: ...  # noqa: D102
+    def states(self, identities: Sequence[str]) -> list[str]: ...  # noqa: D102

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry
 from fastmail_ingest.pipeline import batch
@@ -47,6 +48,7 @@ class Around(msgspec.Struct, frozen=True):
     judge: Judge
     custody: Custody
     relief: Relief
+    blobs: BlobSource
 
 
 class Runner(Protocol):
@@ -83,7 +85,9 @@ class _InlineRunner:
         while taken.left and not stopping.is_set():
             await self._around.custody.check(taken)
             relief.begin(taken)
-            settlement = batch.handle_inline(self._plan.function, taken, desk, judge, awake_s() + SLICE_S)
+            settlement = batch.handle_inline(
+                self._plan.function, taken, desk, judge, awake_s() + SLICE_S, self._around.blobs
+            )
             relief.end()
             for settled, ignored in taken.settled:
                 self._around.settler.note(settled, ignored)
@@ -113,7 +117,7 @@ class _BatchRunner:
                 around.desk.hold(cell, entry)
             around.relief.begin(taken)
             settlement = await batch.handle_batch(
-                plan.function, part, around.judge, plan.timeout_s, self._hold_only
+                plan.function, part, around.judge, plan.timeout_s, self._hold_only, around.blobs
             )
             around.relief.end()
             around.settler.add(settlement)
@@ -212,7 +216,9 @@ class _ConcurrentRunner:
         desk, judge = self._around.desk, self._around.judge
         desk.hold(cell, entry)
         try:
-            self._around.settler.add(await batch.handle_one(self._call(), entry, judge, self._timeout_s))
+            self._around.settler.add(
+                await batch.handle_one(self._call(), entry, judge, self._timeout_s, self._around.blobs)
+            )
         finally:
             desk.release(cell)
             heapq.heappush(self._free_cells, cell)

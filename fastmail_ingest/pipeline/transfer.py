@@ -12,12 +12,14 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from fastmail_ingest.errors import BlobUnavailable, FetchRefused
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.account_state import Quarantined
-from fastmail_ingest.model.append import Append
+from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.entry import NewMail
-from fastmail_ingest.model.identity import content_hash, content_key, identify
+from fastmail_ingest.model.identity import content_key, identify
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
+from fastmail_ingest.pipeline.large import Underway
 from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.ports import Intake, MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
@@ -71,6 +73,7 @@ class Transfer:
         self._stopper = stopper
         self._tally = tally
         self._outage = outage
+        self._large = Underway(intake, self._patiently)
         self._load = Load()  # as far as we know
         self._memory_due = 0.0
         self._stored: dict[MailboxKey, Cursor] = {}  # as we believe the cursors in Redis to be
@@ -123,18 +126,25 @@ class Transfer:
         self._tally.fetching()
         found = size = total = 0
         gathered: list[NewMail] = []
+        self._large.begin()
+        homeless: BlobUnavailable | None = None
         for fetched in source.fetch(window):
             found += 1
             size += len(fetched.raw or b"")
-            gathered.append(_new_mail(key, cursor.uid_validity, fetched))
+            total += fetched.size
+            try:
+                gathered.append(_new_mail(key, cursor.uid_validity, fetched, self._large))
+            except BlobUnavailable as error:
+                homeless = error  # its neighbours go on
             if len(gathered) >= self._plan.append_max or size >= self._plan.append_bytes:
                 self._hand_on(key, gathered, size, cursor, cursor)
-                total += size
                 gathered, size = [], 0
                 self._stopper.check()
-        if not self._hand_on(key, gathered, size, cursor, reached):
+        if not self._hand_on(key, gathered, size, cursor, cursor if homeless else reached):
             raise CursorMoved(f"{key}: its cursor was moved while we fetched, looking again from there")
-        return Moved(reached, found, total + size)
+        if homeless:
+            raise FetchRefused(str(homeless)) from homeless
+        return Moved(reached, found, total)
 
     def _hand_on(
         self, key: MailboxKey, mails: list[NewMail], size: int, cursor: Cursor, reached: Cursor
@@ -146,13 +156,18 @@ class Transfer:
         append = Append(
             key, mails, reached if moves else believed, believed, by_content=cursor.match_until > 0
         )
-        done = self._patiently(lambda: self._intake.append(append))
+        done = self._patiently(lambda: self._append(append))
+        self._large.appended(all_new=done.new == len(mails))
         if done.in_place:
             self._stored[key] = append.cursor
         self._load = msgspec.structs.replace(self._load, mails=done.waiting, size=done.size)
         self._tally.fetched(len(mails), size)
         self._tally.appended(done.new)
         return done.in_place
+
+    def _append(self, append: Append) -> Appended:
+        self._large.renew()
+        return self._intake.append(append)
 
     def _wait_for_room(self, key: MailboxKey) -> None:
         """The mailbox is the buffer: begin no FETCH while the stream is full.
@@ -201,8 +216,8 @@ def _moved(cursor: Cursor, last_uid: int) -> Cursor:
     return Cursor(cursor.uid_validity, last_uid, match_until)
 
 
-def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched) -> NewMail:
-    raw = fetched.raw or b""
+def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched, large: Underway) -> NewMail:
+    """Raises BlobUnavailable for a large mail that cannot be kept."""
     identity = identify(
         key.account,
         key.mailbox,
@@ -211,7 +226,7 @@ def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched) -> NewMail:
         gm_msgid=fetched.gm_msgid,
         email_id=fetched.email_id,
     )
-    hashed = content_hash(raw)
+    hashed = fetched.content_hash
     envelope = codec.Envelope(
         version=codec.CODEC_VERSION,
         id=identity,
@@ -227,7 +242,8 @@ def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched) -> NewMail:
         content_hash=hashed,
         fetched_at=time.time(),
         trace_id=os.urandom(16).hex(),
-        raw=raw,
+        raw=fetched.raw or b"",
         truncated=fetched.truncated,
+        blob=large.keep(identity, fetched.draft) if fetched.draft is not None else "",
     )
     return NewMail(identity, content_key(key.account, hashed), codec.encode(envelope))

@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 from fastmail_ingest.errors import FetchRefused, ProtocolError, SourceUnavailable
 from fastmail_ingest.model.mailbox import Fetched
+from fastmail_ingest.source.large import TRUNCATED_KEEP_BYTES, Large, sizes
 from fastmail_ingest.source.response import read_response
-from fastmail_ingest.source.walk import TRUNCATED_KEEP_BYTES
+from fastmail_ingest.source.swallow import seems_to_swallow
 from fastmail_ingest.source.wire import Wire, check_bye, shown
 
 __all__ = ["TRUNCATED_KEEP_BYTES", "check_status", "read_fetch", "seems_to_swallow"]
@@ -26,8 +27,6 @@ _OWN_VOICE = re.compile(
     re.IGNORECASE,
 )
 _STATUS = re.compile(rb"(?:OK|NO|BAD)\b", re.IGNORECASE)
-_MARK = b")\r\n* "  # quicker to look for than the expression
-_SWALLOWED = re.compile(rb"\)\r\n\* \d{1,10} FETCH \(", re.IGNORECASE)
 
 OnOther: TypeAlias = Callable[[bytes], None]
 """Hears of the untagged lines that are no FETCH."""
@@ -38,15 +37,6 @@ follows is no word of a server's that we know. True if the mail shall not be giv
 """
 
 
-def seems_to_swallow(raw: bytes) -> bool:
-    """Whether a mail reads as if its size was wrong and it went on with the responses behind it.
-
-    If the wrong size ends just before the ")" of another response, nothing is wrong with the grammar. Only
-    another look at this mail alone can tell it from a mail about IMAP.
-    """
-    return _MARK in raw and _SWALLOWED.search(raw) is not None
-
-
 def _refuses(_: Fetched, unknown_follows: bool) -> bool:
     if unknown_follows:
         raise ProtocolError("what follows a mail is no answer to FETCH: its size may be wrong")
@@ -54,40 +44,50 @@ def _refuses(_: Fetched, unknown_follows: bool) -> bool:
 
 
 def read_fetch(
-    wire: Wire, tag: bytes, max_mail: int, on_other: OnOther, takes_away: TakesAway = _refuses
+    wire: Wire,
+    tag: bytes,
+    max_mail: int,
+    on_other: OnOther,
+    takes_away: TakesAway = _refuses,
+    large: Large | None = None,
 ) -> Iterator[Fetched]:
     """Yield the mails of one FETCH command until its tagged OK.
 
-    A mail above `max_mail` bytes keeps only its beginning and is marked `truncated`. Other untagged
-    lines go to `on_other`. Raises SourceUnavailable for NO, BYE or a lost connection, ProtocolError
-    for BAD and for what is no IMAP: the mails yielded before are good in any case.
+    A mail above `max_mail` bytes keeps only its beginning and is marked `truncated`, one that `large` is for
+    comes as a draft. Other untagged lines go to `on_other`. Raises SourceUnavailable for NO, BYE or a lost
+    connection, ProtocolError for BAD and for what is no IMAP: the mails yielded before are good in any case.
     """
-    tagged = tag + b" "
+    tagged, limits = tag + b" ", sizes(max_mail, large)
     held: Fetched | None = None  # a mail that is good if what follows is
+    mail: Fetched | None = None  # the one before, when it is known what follows
     number = 0  # the sequence number of the last response
-    while True:
-        line = wire.line()
-        if found := _RESPONSE.match(line):
-            last, number = number, int(found[1])
-            # Mails come one after the other. One that has swallowed others is followed by a gap.
-            if held is not None and (number == last + 1 or not takes_away(held, False)):
-                yield held
-            held = read_response(wire, line, max_mail)
-        elif line.startswith(tagged):
-            status = line[len(tagged) :]
-            if held is not None and _STATUS.match(status) and not takes_away(held, False):
-                yield held
-            check_status("FETCH", status)
-            return
-        elif line.startswith(b"* "):
-            if held is not None:
-                if not takes_away(held, not _OWN_VOICE.match(line)):
-                    yield held
-                held = None
-            check_bye(line)
-            on_other(line)
-        else:
-            raise ProtocolError(f"unexpected answer to FETCH: {shown(line[:40])!r}")
+    try:
+        while True:
+            line = wire.line()
+            mail, held = held, None
+            if found := _RESPONSE.match(line):
+                last, number = number, int(found[1])
+                # Mails come one after the other. One that has swallowed others is followed by a gap.
+                if mail is not None and (number == last + 1 or not takes_away(mail, False)):
+                    yield mail
+                held = read_response(wire, line, limits)
+            elif line.startswith(tagged):
+                status = line[len(tagged) :]
+                if mail is not None and _STATUS.match(status) and not takes_away(mail, False):
+                    yield mail
+                check_status("FETCH", status)
+                return
+            elif line.startswith(b"* "):
+                if mail is not None and not takes_away(mail, not _OWN_VOICE.match(line)):
+                    yield mail
+                check_bye(line)
+                on_other(line)
+            else:
+                raise ProtocolError(f"unexpected answer to FETCH: {shown(line[:40])!r}")
+    except BaseException:
+        for each in filter(None, (mail, held)):
+            each.discard()
+        raise
 
 
 def check_status(command: str, text: bytes) -> None:

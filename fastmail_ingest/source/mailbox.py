@@ -8,10 +8,10 @@ from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 
 from fastmail_ingest.config import Account
 from fastmail_ingest.errors import MailboxRefused, ProtocolError, SourceUnavailable
-from fastmail_ingest.model.identity import content_hash
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.source.fetch import TakesAway, check_status, read_fetch, seems_to_swallow
+from fastmail_ingest.source.large import Large
 from fastmail_ingest.source.mailbox_names import remedy, resolve
 from fastmail_ingest.source.session import Tokens, explained, hang_up, is_for_now, log_in
 from fastmail_ingest.source.wire import check_bye, shown
@@ -37,11 +37,17 @@ class Connection:
     """
 
     def __init__(
-        self, account: Account, timeout_s: float, max_mail: int, tokens: Tokens | None = None
+        self,
+        account: Account,
+        timeout_s: float,
+        max_mail: int,
+        tokens: Tokens | None = None,
+        large: Large | None = None,
     ) -> None:
         self._account = account
         self._timeout_s = timeout_s
         self._max_mail = max_mail
+        self._large = large
         self._client = log_in(account, timeout_s, tokens)
         self._items = self._items_to_fetch()
         self._names: dict[str, str] = {}
@@ -148,9 +154,9 @@ class Connection:
         doubtful: dict[int, bytes] = {}
 
         def takes_away(mail: Fetched, unknown_follows: bool) -> bool:
-            if mail.raw is None or not (unknown_follows or seems_to_swallow(mail.raw)):
+            if mail.raw is None or not (unknown_follows or mail.swallows or seems_to_swallow(mail.raw)):
                 return False
-            doubtful[mail.uid] = content_hash(mail.raw)
+            doubtful[mail.uid] = mail.content_hash
             return True
 
         with explained(self._account):
@@ -163,13 +169,15 @@ class Connection:
 
     def _fetch(self, window: Window, body: str, takes_away: TakesAway) -> Iterator[Fetched]:
         tag = self._client.send_command(f"UID FETCH {window} ({self._items} {body})")
-        return read_fetch(self._client.wire, tag, self._max_mail, self._note_line, takes_away)
+        return read_fetch(self._client.wire, tag, self._max_mail, self._note_line, takes_away, self._large)
 
     def _once_more(self, uid: int, hashed: bytes, body: str) -> Fetched:
         """Fetch one mail alone: if it is the same as before, it had not swallowed what came behind it."""
         answers = self._fetch(Window(uid, uid), body, lambda *_: False)
         mails = [mail for mail in answers if mail.uid == uid and mail.raw is not None]
-        if not mails or any(content_hash(mail.raw or b"") != hashed for mail in mails):
+        if not mails or any(mail.content_hash != hashed for mail in mails):
+            for mail in mails:
+                mail.discard()
             raise SourceUnavailable(f"the mail server tells two things of the mail with UID {uid}")
         return mails[0]
 

@@ -7,6 +7,7 @@ parses each value into objects instead. All other forms are walked through token
 import re
 
 from fastmail_ingest.model.mailbox import Fetched
+from fastmail_ingest.source.large import Sizes
 from fastmail_ingest.source.values import DATE, epoch, flags_of, labels_of
 from fastmail_ingest.source.walk import ENDS, Walk
 from fastmail_ingest.source.wire import Wire
@@ -25,20 +26,20 @@ _USUAL = re.compile(
 )
 
 
-def read_response(wire: Wire, line: bytes, max_mail: int) -> Fetched | None:
+def read_response(wire: Wire, line: bytes, sizes: Sizes) -> Fetched | None:
     """Read the FETCH response that begins with `line`; None if it names no mail by its UID.
 
-    A body above `max_mail` bytes is cut. Raises ProtocolError for all that the grammar does not allow
+    A large body goes where `sizes` say. Raises ProtocolError for all that the grammar does not allow
     (RFC 9051 9, msg-att), and for a body without UID.
     """
     usual = _USUAL.fullmatch(line)
     # Two UIDs in one line: to be refused, or one of them is within a label.
-    if usual is None or line.count(b"UID ") != 1 or (size := int(usual[usual.re.groups])) > max_mail:
-        return Walk(wire, line, max_mail).fetched()
+    if usual is None or line.count(b"UID ") != 1 or (size := int(usual[usual.re.groups])) > sizes.whole:
+        return Walk(wire, line, sizes).fetched()
     raw = wire.take(size)
     end = wire.line()
     if end != ENDS:
-        return Walk(wire, line, max_mail, (raw, end)).fetched()
+        return Walk(wire, line, sizes, (raw, end)).fetched()
     uid, flags, *date, gm_msgid, gm_thrid, labels, email_id, thread_id, _ = usual.groups()
     fetched = Fetched(int(uid), size=size, raw=raw)
     if flags:

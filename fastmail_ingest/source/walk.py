@@ -5,10 +5,10 @@ from typing import TypeAlias
 
 from fastmail_ingest.errors import ProtocolError
 from fastmail_ingest.model.mailbox import Fetched
+from fastmail_ingest.source.large import TRUNCATED_KEEP_BYTES, Sizes, read_body
 from fastmail_ingest.source.values import DATE, epoch, label, unescaped
 from fastmail_ingest.source.wire import LINE_MAX_BYTES, Wire, shown
 
-TRUNCATED_KEEP_BYTES = 64 * 1024  # of a mail that is too large: its headers, to see what it was
 ENDS = b")\r\n"
 
 _MAX_DEPTH = 8
@@ -36,10 +36,10 @@ Value: TypeAlias = "bytes | list[Value] | None"
 class Walk:
     """Walks through the response that begins with `line`; `ahead` are a body and the line after, if read."""
 
-    def __init__(self, wire: Wire, line: bytes, max_mail: int, ahead: tuple[bytes, ...] = ()) -> None:
+    def __init__(self, wire: Wire, line: bytes, sizes: Sizes, ahead: tuple[bytes, ...] = ()) -> None:
         self._wire = wire
         self._line = line
-        self._max_mail = max_mail
+        self._sizes = sizes
         self._ahead = list(ahead)
         self._at = 0
         self._left = LINE_MAX_BYTES  # for all but the body
@@ -48,6 +48,13 @@ class Walk:
 
     def fetched(self) -> Fetched | None:
         """The mail or the flag update; None if it has no UID. Raises ProtocolError for a broken response."""
+        try:
+            return self._walk()
+        except BaseException:
+            self._mail.discard()
+            raise
+
+    def _walk(self) -> Fetched | None:
         self._match(_START)
         self._item()
         while self._line[self._at :] != ENDS:
@@ -79,11 +86,11 @@ class Walk:
             self._at = nil.end() if nil else self._at
             mail.size = len(mail.raw)
             return
-        mail.size = size = int(literal[1])
-        kept = size if size <= self._max_mail else min(TRUNCATED_KEEP_BYTES, self._max_mail)
-        mail.raw = self._take(kept)
-        mail.truncated = kept < size
-        self._wire.skip(size - kept)
+        if self._ahead:
+            mail.raw = self._ahead.pop(0)
+            mail.size = len(mail.raw)
+        else:
+            read_body(self._wire, int(literal[1]), self._sizes, mail)
         self._next_line()
 
     def _value(self, depth: int) -> Value:
@@ -114,13 +121,10 @@ class Walk:
         size = int(self._match(_LITERAL)[1])
         if size > TRUNCATED_KEEP_BYTES:
             raise ProtocolError(f"the mail server announced a value of {size} bytes that is not a mail")
-        value = self._take(size)
+        value = self._wire.take(size)
         self._left -= size
         self._next_line()
         return value
-
-    def _take(self, size: int) -> bytes:
-        return self._ahead.pop(0) if self._ahead else self._wire.take(size)
 
     def _next_line(self) -> None:
         self._line, self._at = self._ahead.pop(0) if self._ahead else self._wire.line(), 0

@@ -123,6 +123,14 @@ class Wire:
             pieces.append(piece)
         return b"".join(pieces)
 
+    def piece(self, most: int) -> bytes:
+        """The next bytes, at least one and at most `most`: what is here already, or comes next."""
+        if self._start == self._end:
+            self.fill()
+        taken = bytes(self._view[self._start : min(self._end, self._start + most)])
+        self._start += len(taken)
+        return taken
+
     def shrink(self) -> None:
         """Give back the memory of an empty buffer; it comes again, page by page, as bytes arrive."""
         if self._start == self._end:

@@ -1,12 +1,14 @@
 """Dead letters: mails that the handler will not be given again unless an operator says so."""
 
+import io
 import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from fastmail_ingest.errors import ConfigError, UndecodableEntry
+from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.envelope import decode
 from fastmail_ingest.stream.letter import DeadLetter, LetterFilter, by_time, letter_of
 from fastmail_ingest.stream.reach import CALL_BYTES, Tool
@@ -100,8 +102,13 @@ class DeadLetters(Tool):
     def export(self, name: str) -> bytes:
         """The mail as it came from the server (.eml); of what cannot be read the bytes that were stored.
 
-        Raises ConfigError if there is no such letter.
+        Raises ConfigError if there is no such letter, BlobUnavailable if the bytes of a large mail are gone.
         """
+        with self.open(name) as file:
+            return file.read()
+
+    def open(self, name: str) -> BinaryIO:
+        """The same as a file, to be read and closed: a large mail need not be in memory as a whole."""
         letter = self.resolve([name])[0]
         with self._reached():
             found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(  # type: ignore[assignment]
@@ -111,9 +118,9 @@ class DeadLetters(Tool):
             raise ConfigError(f"the dead letter {name!r} is gone: it was replayed or removed just now")
         payload = found[0][1].get(b"m") or found[0][1].get(b"x", b"")
         try:
-            return decode(payload).raw
+            return Email(decode(payload), blobs=self.blobs).open()
         except UndecodableEntry:
-            return payload
+            return io.BytesIO(payload)
 
     # --- what changes something --------------------------------------------------------------------
 

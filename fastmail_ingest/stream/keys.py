@@ -20,6 +20,7 @@ Every key of a shard carries the hash tag `{prefix:0}`, so that scripts work on 
     :spent:<account>         hash     hour number -> bytes fetched in it; commands:<day number> -> commands
     :fresh                   hash     account/mailbox -> when it was last proved to be read to its end, ms
     :quarantine:<account>    hash     mailbox -> mails that its server does not give out (JSON)
+    :blobs                   string   what the names of this database's blobs begin with
     :node:<id>               string   the lease of one supervisor; expires without renewal
 """
 
@@ -35,6 +36,7 @@ class Keys:
     """The names of all keys under one prefix."""
 
     def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self.base = f"{{{prefix}:{SHARD}}}"
         self.lanes = {lane: f"{self.base}:{lane.label}" for lane in Lane}
         self.again = self.lanes[Lane.AGAIN]
@@ -46,6 +48,7 @@ class Keys:
         self.delayed = f"{self.base}:delayed"
         self.delayed_body = f"{self.base}:delayed:body"
         self.dead = f"{self.base}:dead"
+        self.blobs = f"{self.base}:blobs"
         self.cursors = f"{self.base}:cursor:"
         self.accounts = f"{self.base}:accounts"
         self.fresh = f"{self.base}:fresh"

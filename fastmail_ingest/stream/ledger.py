@@ -17,6 +17,7 @@ from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.stream.accounts import Accounts
+from fastmail_ingest.stream.blobs import Blobs
 from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, UNAVAILABLE, connect
 from fastmail_ingest.stream.keys import GROUP, glob_of, month_ttl_s
 from fastmail_ingest.stream.scripts import Arguments, Call, source
@@ -54,6 +55,7 @@ class Ledger:
         self._keys = arguments.keys
         self._real_names: dict[str, bytes] = {}  # of consumers; what others chose need not be text
         self.accounts = Accounts(self._redis, self._keys)
+        self.blobs = Blobs(self._redis, self._keys)
         self._scripts = {name: self._redis.register_script(source(name)) for name in _SCRIPTS}
 
     def ping(self) -> None:

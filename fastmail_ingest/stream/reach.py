@@ -9,8 +9,10 @@ from typing import Any, Self
 
 import redis.exceptions
 
+from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Config, load
 from fastmail_ingest.errors import StreamUnavailable
+from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.stream.connect import connect, redacted, saying_where
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.scripts import Arguments, Call, source
@@ -28,6 +30,7 @@ class Tool:
     """
 
     scripts: Sequence[str] = ()
+    blobs: BlobSource | None = None  # where the bytes of large mails are, if the configuration was told
 
     def __init__(self, url: str, password: str, arguments: Arguments) -> None:
         self._url = url
@@ -48,6 +51,7 @@ class Tool:
             config = load(path, os.environ, require_accounts=False)
         url = config.redis.url or _own_server(Path(config.redis.data_dir))
         tool = cls(url, config.redis.password, Arguments(Keys(config.redis.prefix), config.ledger.keep_days))
+        tool.blobs = BlobDirectory(Path(config.blobs.directory))
         with tool._reached():
             tool._redis.ping()
         return tool

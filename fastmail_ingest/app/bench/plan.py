@@ -8,6 +8,7 @@ import msgspec
 
 from fastmail_ingest.config import (
     Account,
+    BlobsConfig,
     Config,
     HandlerConfig,
     LoggingConfig,
@@ -57,6 +58,7 @@ def config(plan: BenchPlan, directory: Path, port: int, prefix: str) -> Config:
     )
     return Config(
         redis=RedisConfig(url=plan.redis_url, prefix=prefix, data_dir=str(directory / "redis")),
+        blobs=BlobsConfig(directory=str(directory / "blobs")),
         accounts=[account],
         producer=ProducerConfig(),
         worker=WorkerConfig(procs=plan.procs),

@@ -16,7 +16,7 @@ from fastmail_ingest.app.bench.plan import free_port
 from fastmail_ingest.app.demo.picture import Picture
 from fastmail_ingest.app.roles import STAGE_MAINTENANCE, STAGE_SURROUNDINGS, slot_table
 from fastmail_ingest.app.supervise import Household, exit_code, left_over
-from fastmail_ingest.config import Account, Config, HandlerConfig, RedisConfig, WorkerConfig
+from fastmail_ingest.config import Account, BlobsConfig, Config, HandlerConfig, RedisConfig, WorkerConfig
 from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.policy.restart import RestartPolicy
@@ -71,6 +71,7 @@ def _config(directory: Path, port: int, procs: int | Literal["auto"]) -> Config:
     )
     return Config(
         redis=RedisConfig(data_dir=str(directory / "redis")),
+        blobs=BlobsConfig(directory=str(directory / "blobs")),
         accounts=[account],
         worker=WorkerConfig(procs=procs),
         handler=HandlerConfig(target="fastmail_ingest.app.demo.handler:handle"),

@@ -1,10 +1,12 @@
 """`dead list|show|replay|remove|clear`: the words around `DeadLetters`."""
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from rich.console import Group
 from rich.table import Table
@@ -142,22 +144,27 @@ def show_source(dead: DeadLetters, name: str) -> None:
 
 def save(dead: DeadLetters, name: str, path: Path, *, force: bool) -> None:
     """Write the mail into a file that only we may read; to standard output for "-"."""
-    raw = dead.export(name)
-    if path == STDOUT:
-        sys.stdout.buffer.write(raw)
-        sys.stdout.buffer.flush()
-        return
+    with dead.open(name) as mail:
+        if path == STDOUT:
+            shutil.copyfileobj(mail, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        size = _write_new(mail, path, force=force)
+    words.say(f"{size} bytes written to {path}")
+
+
+def _write_new(mail: BinaryIO, path: Path, *, force: bool) -> int:
     try:
         if force:
             # A new file, whoever owned the old one or had it open.
             path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(raw)
+            shutil.copyfileobj(mail, file)
+            return file.tell()
     except FileExistsError as error:
         raise ConfigError(f"--eml: {path} is there already. remedy: another name, or --force") from error
     except OSError as error:
         raise ConfigError(f"--eml: cannot write {path}: {error.strerror}") from error
-    words.say(f"{len(raw)} bytes written to {path}")
 
 
 def replay(dead: DeadLetters, which: Sequence[str] | LetterFilter, total: int, rate: float | None) -> int:

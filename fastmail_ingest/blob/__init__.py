@@ -1,0 +1,1 @@
+"""Where the bytes of large mails wait, outside of Redis."""
