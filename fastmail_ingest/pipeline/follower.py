@@ -14,6 +14,7 @@ from fastmail_ingest.errors import (
     LimitReached,
     MailboxRefused,
     ProtocolError,
+    ServerBusy,
     SourceUnavailable,
     TooManyConnections,
 )
@@ -143,11 +144,9 @@ class Follower:
                 reason = f"{self.key}: the mail server gives out none of its mails: {error}"
                 raise MailboxRefused(reason) from error
             return msgspec.structs.replace(cursor, last_uid=window.first), 0
-        except (LimitReached, TooManyConnections):
-            raise
+        except (LimitReached, ServerBusy, TooManyConnections):
+            raise  # no mail is to blame
         except (SourceUnavailable, ProtocolError) as error:
-            if isinstance(error, SourceUnavailable) and error.retry_after_s:
-                raise  # the account is to rest: no mail is to blame
             self._narrow(window, error)
             if self._width.failed_alone >= FAILURES_ALONE:
                 self._left_aside(window.first, cursor, error)

@@ -67,6 +67,11 @@ _HUMAN = re.compile(
 )
 
 
+def blames_the_mail(text: str) -> bool:
+    """Whether a FETCH that is refused with these words may be refused for one of its mails."""
+    return classify(text).outcome in (Outcome.UNKNOWN, Outcome.QUARANTINE) or "[SERVERBUG]" in text.upper()
+
+
 def classify(text: str) -> Refusal:
     """What a NO, BAD or BYE with these words means; the first code that is known decides, then the words."""
     if backoff := _BACKOFF.search(text):

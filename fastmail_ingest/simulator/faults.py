@@ -69,6 +69,7 @@ class Faults:
         self._rate = rate
         self._kinds = tuple(kinds)
         self._armed: list[_Armed] = []
+        self._poisoned: dict[tuple[str, int], Strike] = {}
         self._lock = threading.Lock()
 
     def arm(self, fault: Fault, times: int = 1, variant: str = "", after: int = 0) -> None:
@@ -80,6 +81,24 @@ class Faults:
             raise ValueError(f"{fault.name} has no variant {variant!r}")
         with self._lock:
             self._armed += [_Armed(Strike(fault, variant), after) for _ in range(times)]
+
+    def poison(self, mailbox: str, uid: int, fault: Fault, variant: str = "") -> None:
+        """From now on this mail strikes whenever its body is asked for: a fault of a FETCH."""
+        with self._lock:
+            self._poisoned[mailbox, uid] = Strike(fault, variant)
+
+    def heal(self) -> None:
+        """No mail is poisoned any more."""
+        with self._lock:
+            self._poisoned.clear()
+
+    def poison_of(self, mailbox: str, uid: int) -> Strike | None:
+        """What this mail does, if it is poisoned."""
+        with self._lock:
+            strike = self._poisoned.get((mailbox, uid))
+            if strike is not None:
+                self.struck[strike.fault] += 1
+            return strike
 
     def quiet(self) -> None:
         """No faults from now on, neither by chance nor armed ones; what has begun goes on."""

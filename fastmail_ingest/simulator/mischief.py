@@ -39,6 +39,7 @@ class _Occasion(msgspec.Struct):
     request: Request | None = None
     mails: list[tuple[int, Mail]] = []  # place in view, mail
     fresh: list[Mail] = []  # those that no FETCH has asked for before
+    poisoned: int | None = None  # the number of the mail that is to blame, if one always is
 
     def fitting(self) -> frozenset[Fault]:
         """The faults that can strike here."""
@@ -62,6 +63,8 @@ class _Occasion(msgspec.Struct):
 
     def victim(self) -> int:
         """The number of the mail at which it happens."""
+        if self.poisoned is not None:
+            return self.poisoned
         return self.faults.random.randrange(max(1, len(self.mails)))
 
     async def send(self, data: bytes) -> None:
@@ -76,7 +79,7 @@ async def answer(session: Session, command: Command, handler: Handler) -> bytes:
     if faults is None:
         return await handler(session, command.args)
     occasion = _occasion(session, faults, command)
-    strike = faults.strike(occasion.fitting())
+    strike = _poison(occasion) or faults.strike(occasion.fitting())
     if strike is not None and strike.fault is Fault.EXPUNGE_RACE:
         _expunge_some(occasion)
     if strike is None or strike.fault is Fault.EXPUNGE_RACE:
@@ -97,6 +100,18 @@ def _occasion(session: Session, faults: Faults, command: Command) -> _Occasion:
         if session.read_only or not request.plan.marks_seen:
             occasion.request, occasion.mails, occasion.fresh = request, mails, fresh
     return occasion
+
+
+def _poison(occasion: _Occasion) -> Strike | None:
+    """What a mail does that always does harm, if one is asked for with its body."""
+    if occasion.request is None or not occasion.request.plan.literals:
+        return None
+    for number, (_, mail) in enumerate(occasion.mails):
+        strike = occasion.faults.poison_of(occasion.request.mailbox.name, mail.uid)
+        if strike is not None:
+            occasion.poisoned = number
+            return strike
+    return None
 
 
 def _expunge_some(occasion: _Occasion) -> None:

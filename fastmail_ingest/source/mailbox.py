@@ -122,8 +122,8 @@ class Connection:
     def _warn_of_cap(self, mailbox: str, exists: int) -> None:
         if exists in _GMAIL_CAPS and self._client.has_capability("X-GM-EXT-1"):
             _log.warning(
-                "account %s: %s has exactly %d mails. If that is the limit set in Gmail's settings (Forwarding "
-                "and POP/IMAP > Folder size limits), older mails are hidden. remedy: lift the limit",
+                "account %s: %s has exactly %d mails. If that is the limit set in Gmail (Settings > "
+                "Forwarding and POP/IMAP > Folder size), older mails are hidden. remedy: lift the limit",
                 self._account.name, mailbox, exists,
             )  # fmt: skip
 

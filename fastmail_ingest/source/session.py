@@ -20,11 +20,12 @@ from fastmail_ingest.errors import (
     LimitReached,
     LoginRefused,
     ProtocolError,
+    ServerBusy,
     SourceUnavailable,
     TokenRefused,
     TooManyConnections,
 )
-from fastmail_ingest.policy.refusal import Outcome, classify
+from fastmail_ingest.policy.refusal import Outcome, blames_the_mail, classify
 from fastmail_ingest.source.bearer import OAUTHBEARER, XOAUTH2, Bearer
 from fastmail_ingest.source.deflate import compress
 from fastmail_ingest.source.wire import WiredClient
@@ -90,10 +91,8 @@ def explained(account: Account) -> Iterator[None]:
 def _with_place(where: str, error: FastmailIngestError) -> FastmailIngestError:
     """The same error with the server's name; what a server said in hanging up or refusing may mean more."""
     text = f"{where}: {error}"
-    if type(error) in (SourceUnavailable, FetchRefused):
-        refused = _by_words(text)
-        if is_said_for_now(text) or type(error) is SourceUnavailable:
-            return refused
+    if type(error) is SourceUnavailable or (type(error) is FetchRefused and not blames_the_mail(text)):
+        return _by_words(text)
     error.args = (text,)
     return error
 
@@ -107,7 +106,8 @@ def _by_words(text: str) -> FastmailIngestError:
         return TooManyConnections(text)
     if refusal.outcome is Outcome.REST:
         return LimitReached(text)
-    return SourceUnavailable(text, refusal.retry_after_s)
+    kind = ServerBusy if refusal.outcome is Outcome.RETRY else SourceUnavailable
+    return kind(text, refusal.retry_after_s)
 
 
 def _login_failed(where: str, account: Account, error: Exception) -> FastmailIngestError:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastmail_ingest.policy.refusal import Outcome, classify
+from fastmail_ingest.policy.refusal import Outcome, blames_the_mail, classify
 
 SAID = [
     ("[UNAVAILABLE] Temporary authentication failure.", Outcome.RETRY),
@@ -63,6 +63,13 @@ def test_a_suggested_wait_is_taken_up_to_some_hours(text: str, seconds: float) -
 def test_too_many_connections_is_told_from_other_limits(text: str) -> None:
     assert classify(text).too_many_connections
     assert classify(text).outcome is Outcome.RETRY
+
+
+def test_a_mail_is_blamed_only_where_the_server_does_not_blame_itself() -> None:
+    for text in ("[SERVERBUG] Internal error", "[CORRUPTION] damaged", "UID FETCH failed", "[CANNOT] no"):
+        assert blames_the_mail(text)
+    for text in ("[UNAVAILABLE] no", "[OVERQUOTA] bandwidth", "[THROTTLED] slow", "server busy"):
+        assert not blames_the_mail(text)
 
 
 @given(st.text(max_size=300))
