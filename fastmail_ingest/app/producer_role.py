@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastmail_ingest.app.credentials import tokens_of
 from fastmail_ingest.app.fingerprint import fingerprint
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.config import Account
@@ -22,6 +23,7 @@ from fastmail_ingest.policy.polling import PollPace
 from fastmail_ingest.policy.pressure import Marks
 from fastmail_ingest.source.large import Large
 from fastmail_ingest.source.mailbox import Connection
+from fastmail_ingest.source.session import Tokens
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.supervisor.role import Child
 from fastmail_ingest.supervisor.slots import Slot
@@ -55,9 +57,9 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
     ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
     ours = connections(runtime.config.accounts)[child.number :: processes]
     shared = _Shared(child.slot, ledger, stopper, _tally(child.slot), Outage())
-    gates = _gates(ours, ledger)
+    entrances = _entrances(ours, ledger)
     watching = {
-        _name(account, mailboxes): _watcher(runtime, shared, account, mailboxes, gates[account.name])
+        _name(account, mailboxes): _watcher(runtime, shared, account, mailboxes, entrances[account.name])
         for account, mailboxes in ours
     }
     threads = [
@@ -68,7 +70,7 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
         thread.start()
     child.slot.ready()
     while any(thread.is_alive() for thread in threads) and stopper.wait(_LOOK_EVERY_S):
-        _show(child.slot, shared.outage, list(gates.values()))
+        _show(child.slot, shared.outage, [entrance.gate for entrance in entrances.values()])
         if stuck := _stuck([thread for thread in threads if thread.is_alive()], watching):
             # Only a new process gets rid of a thread that does not answer.
             child.slot.message = stuck
@@ -81,16 +83,25 @@ def _name(account: Account, mailboxes: list[str]) -> str:
     return f"{account.name}/{mailboxes[0]}"
 
 
-def _gates(ours: Sequence[tuple[Account, list[str]]], ledger: Ledger) -> dict[str, Gate]:
-    """One gate an account; accounts of one host share a ramp."""
+@dataclass(frozen=True)
+class _Entrance:
+    """What all connections of one account share: its gate, and its tokens if it logs in by those."""
+
+    gate: Gate
+    tokens: Tokens | None
+
+
+def _entrances(ours: Sequence[tuple[Account, list[str]]], ledger: Ledger) -> dict[str, _Entrance]:
+    """One an account; accounts of one host share a ramp."""
     ramps: dict[str, Ramp] = {}
-    gates: dict[str, Gate] = {}
-    for account, _ in ours:
+    entrances: dict[str, _Entrance] = {}
+    for account in {account.name: account for account, _ in ours}.values():
         here = sum(other.name == account.name for other, _ in ours)
         terms = Terms(here, account.effective_daily_bytes, lambda account=account: fingerprint(account))  # type: ignore[misc]
         ramp = ramps.setdefault(account.host, Ramp())
-        gates.setdefault(account.name, Gate(account.name, ledger.accounts, terms, ramp))
-    return gates
+        gate = Gate(account.name, ledger.accounts, terms, ramp)
+        entrances[account.name] = _Entrance(gate, tokens_of(account))
+    return entrances
 
 
 def _show(slot: Slot, outage: Outage, gates: list[Gate]) -> None:
@@ -134,7 +145,7 @@ class _Shared:
 
 
 def _watcher(
-    runtime: Runtime, shared: _Shared, account: Account, mailboxes: list[str], gate: Gate
+    runtime: Runtime, shared: _Shared, account: Account, mailboxes: list[str], entrance: _Entrance
 ) -> Watcher:
     section = runtime.config.producer
     large = Large(runtime.config.blobs.inline_limit, runtime.blobs)
@@ -143,7 +154,10 @@ def _watcher(
     pace = PollPace(section.poll_min, section.poll_max)
     return Watcher(
         [MailboxKey(account.name, mailbox) for mailbox in mailboxes],
-        Reach(lambda: Connection(account, section.timeout, section.max_mail, large=large), gate),
+        Reach(
+            lambda: Connection(account, section.timeout, section.max_mail, entrance.tokens, large),
+            entrance.gate,
+        ),
         Transfer(shared.ledger, plan, shared.stopper, shared.tally, shared.outage),
         WatchPlan(
             pace,
