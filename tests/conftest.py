@@ -60,11 +60,17 @@ def simulated() -> Iterator[Simulated]:
         yield made
 
 
-@pytest.fixture
-def token_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenEndpoint]:
-    """A stand-in for Google and Microsoft, trusted by this process."""
+@pytest.fixture(scope="session")
+def token_server() -> Iterator[TokenEndpoint]:
     made = TokenEndpoint()
-    for name, value in made.trust.items():
-        monkeypatch.setenv(name, value)
     yield made
     made.close()
+
+
+@pytest.fixture
+def token_endpoint(token_server: TokenEndpoint, monkeypatch: pytest.MonkeyPatch) -> TokenEndpoint:
+    """A stand-in for Google and Microsoft, trusted by this process."""
+    token_server.reset()
+    for name, value in token_server.trust.items():
+        monkeypatch.setenv(name, value)
+    return token_server

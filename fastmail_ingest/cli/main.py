@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from fastmail_ingest.cli.audit import audit
+from fastmail_ingest.cli.auth import auth
 from fastmail_ingest.cli.dead import dead
 from fastmail_ingest.cli.importing import import_
 from fastmail_ingest.cli.ledger import ledger
@@ -125,7 +126,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
     sys.exit(run.bench(options, procs, as_json=as_json))
 
 
-for verb in (dead, retries, ledger, audit, import_):
+for verb in (dead, retries, ledger, audit, import_, auth):
     cli.add_command(verb)
 
 

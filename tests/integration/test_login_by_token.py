@@ -21,9 +21,9 @@ from fastmail_ingest.source.session import Tokens
 USER = "user@example.com"
 
 
-@pytest.fixture(params=["xoauth2", "oauthbearer"])
-def server(request, dovecot_binary: str, token_endpoint: TokenEndpoint) -> Iterator[Dovecot]:
-    made = Dovecot(dovecot_binary, introspection=token_endpoint.introspection, bearer=request.param)
+@pytest.fixture(scope="module", params=["xoauth2", "oauthbearer"])
+def server(request, dovecot_binary: str, token_server: TokenEndpoint) -> Iterator[Dovecot]:
+    made = Dovecot(dovecot_binary, introspection=token_server.introspection, bearer=request.param)
     yield made
     made.close()
 

@@ -22,6 +22,7 @@ from fastmail_ingest.simulator import (
     mail_of,
     preload,
 )
+from fastmail_ingest.source.bearer import Bearer
 
 DEADLINE_S = 20
 
@@ -124,7 +125,7 @@ def test_xoauth2_with_a_good_and_a_bad_token(running: ServerThread) -> None:
     client.logout()
     refused = IMAPClient("127.0.0.1", running.port, ssl=False, timeout=DEADLINE_S)
     with pytest.raises(LoginError, match="AUTHENTICATIONFAILED"):
-        refused.oauth2_login("user", "stale")
+        refused.sasl_login("XOAUTH2", Bearer("XOAUTH2", "user", "stale"))
     refused.logout()
 
 

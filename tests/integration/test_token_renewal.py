@@ -25,7 +25,6 @@ def account_of(**fields: object) -> Account:
 @pytest.fixture
 def google(token_endpoint: TokenEndpoint, tmp_path: Path) -> Account:
     """An account whose grant is there, without an access token."""
-    token_endpoint.user = USER
     client = token_endpoint.client_file(tmp_path)
     account = account_of(oauth_client_file=str(client), token_file=str(tmp_path / "work.token.json"))
     keep(

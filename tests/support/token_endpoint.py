@@ -27,6 +27,7 @@ CLIENT_SECRET = "GOCSPX-planted-client-secret"
 APPLICATION_ID = "11111111-2222-3333-4444-555555555555"
 GMAIL_SCOPE = "https://mail.google.com/"
 OUTLOOK_SCOPE = "https://outlook.office.com/IMAP.AccessAsUser.All"
+_USER = "user@example.com"
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -54,7 +55,7 @@ class Consent:
 class TokenEndpoint:
     """The servers and what they know. `fault` may be 500, garbage, slow, drip, huge, redirect or an error code."""
 
-    user: str = "user@example.com"
+    user: str = _USER
     fault: str = ""
     lasts_s: int = 3600
     scope: str = GMAIL_SCOPE
@@ -83,6 +84,21 @@ class TokenEndpoint:
         for server in self._servers:
             server.daemon_threads = True
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def reset(self) -> None:
+        """As new, for the next test; whoever waits for an answer is let go."""
+        self.ended.set()
+        self.ended, self.lock = threading.Event(), threading.Lock()
+        self.user, self.fault, self.lasts_s, self.scope, self.consent_error = _USER, "", 3600, GMAIL_SCOPE, ""
+        for kept in (
+            self.device_answers,
+            self.service_users,
+            self.asked,
+            self.access,
+            self.refresh,
+            self.codes,
+        ):
+            kept.clear()
 
     def _make_certificate(self) -> Path:
         key, key_file = new_key(), self.directory / "tls.key"
