@@ -14,6 +14,7 @@ from fastmail_ingest.cli.importing import import_
 from fastmail_ingest.cli.ledger import ledger
 from fastmail_ingest.cli.options import config_option
 from fastmail_ingest.cli.retries import retries
+from fastmail_ingest.cli.status import status
 from fastmail_ingest.errors import FastmailIngestError
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -29,7 +30,8 @@ def cli() -> None:
       fastmail-ingest demo
     Run it (write the configuration from supervisor.toml.example):
       fastmail-ingest supervise --config supervisor.toml
-    See that no mail is missing, and those that could not be handled:
+    How it stands, that no mail is missing, and those that could not be handled:
+      fastmail-ingest status
       fastmail-ingest audit
       fastmail-ingest dead list
     """

@@ -19,6 +19,7 @@ from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.stream.accounts import Accounts
 from fastmail_ingest.stream.blobs import Blobs
 from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, UNAVAILABLE, connect
+from fastmail_ingest.stream.counting import take_census
 from fastmail_ingest.stream.keys import GROUP, glob_of, month_ttl_s
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 
@@ -197,15 +198,7 @@ class Ledger:
 
     def census(self) -> Census:
         """Count what is where, all at one moment."""
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.scard(self._keys.queued)
-        pipe.zcard(self._keys.delayed)
-        pipe.hlen(self._keys.delayed_body)
-        pipe.xlen(self._keys.dead)
-        for stream in self._keys.lanes.values():
-            pipe.xlen(stream)
-        queued, delayed, bodies, dead, *lanes = pipe.execute()
-        return Census(queued, sum(lanes), delayed, bodies, dead)
+        return take_census(self._redis, self._keys)
 
     def unread(self) -> bool:
         """Whether there is an entry that was given to no worker yet."""

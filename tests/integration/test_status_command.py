@@ -1,0 +1,80 @@
+"""`status`: what it shows of accounts that are well, resting, suspended, and of their mailboxes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from support.operated import Operated
+from support.redis_server import RedisServer
+
+from fastmail_ingest.cli.main import cli
+from fastmail_ingest.model.account_state import AccountState, Quarantined
+from fastmail_ingest.model.mailbox import MailboxKey
+
+Status = Callable[..., str]
+ACCOUNT = '[[accounts]]\nname = "{}"\nhost = "h"\nuser = "u"\npassword = "planted-secret"\nmailboxes = ["INBOX", "Müll"]\n'
+HOSTILE = "\x1b[31m[bold]NO[/] \u202e"
+
+
+@pytest.fixture
+def stream(server: RedisServer) -> Operated:
+    return Operated(server)
+
+
+@pytest.fixture
+def status(stream: Operated, tmp_path: Path) -> Status:
+    path = tmp_path / "supervisor.toml"
+    path.write_text(
+        f'[redis]\nurl = "{stream.url}"\n'
+        + ACCOUNT.format("a")
+        + ACCOUNT.format("b")
+        + "daily_bytes = 5000000\n"
+    )
+    path.chmod(0o600)
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli, ["status", "--config", str(path), *words])
+        assert done.exit_code == 0, done.output
+        assert "planted-secret" not in done.output
+        return done.output
+
+    return run
+
+
+def test_an_empty_stream_says_so(status: Status) -> None:
+    text = status()
+    assert "0 to handle, 0 waiting for a retry, 0 dead letters" in text
+    assert text.count("never") == 4
+
+
+def test_everything_that_is_known_is_shown(status: Status, stream: Operated) -> None:
+    stream.append(1, 2, 3)
+    books = stream.ledger.accounts
+    books.spend("b", 2_500_000, 12)
+    books.prove_fresh(MailboxKey("a", "INBOX"), 1_700_000_000.0)
+    books.put_state("b", AccountState("resting", 4e9, 2, f"limits {HOSTILE}", 1.0, "0123"))
+    books.put_quarantine(MailboxKey("a", "Müll"), [Quarantined(7, 5, 3, 1.8e9, HOSTILE)])
+    text = status()
+    assert "3 to handle" in text
+    assert "resting for" in text
+    assert "b: limits" in text
+    assert "a/Müll UID 5: tried 3 times" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+    told = json.loads(status("--json"))
+    first, second = told["accounts"]
+    assert told["stream"] == {"to_handle": 3, "waiting_for_retry": 0, "dead": 0}
+    assert first["standing"] == "ok"
+    assert [box["last_uid"] for box in first["mailboxes"]] == [3, 0]
+    assert first["mailboxes"][0]["fresh_s_ago"] > 1000
+    assert first["mailboxes"][1]["quarantined"][0]["uid"] == 5
+    assert (second["standing"], second["bytes_in_24_h"], second["bytes_allowed"]) == (
+        "resting",
+        2_500_000,
+        5_000_000,
+    )
+    assert second["commands_today"] == 12
+    assert "credentials" not in second
