@@ -128,7 +128,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
     sys.exit(run.bench(options, procs, as_json=as_json))
 
 
-for verb in (dead, retries, ledger, audit, import_, auth):
+for verb in (status, dead, retries, ledger, audit, import_, auth):
     cli.add_command(verb)
 
 
