@@ -32,6 +32,9 @@ VARIANTS: dict[Fault, tuple[str, ...]] = {
 }
 """The ways in which a fault can show, where there is more than one."""
 
+OVER_QUOTA = ("over quota", "over quota, bye")
+"""Ways of THROTTLE that chance never chooses, since a client rests for hours after them; see `over_quota`."""
+
 
 class Strike(msgspec.Struct, frozen=True):
     """One fault that happens now; `variant` is one of VARIANTS, empty where there is only one way."""
@@ -64,6 +67,8 @@ class Faults:
         self.struck: Counter[Fault] = Counter()
         self.expunged: set[tuple[str, int]] = set()
         """Mailbox name and UID of each mail that an EXPUNGE_RACE removed; none was ever sent to a client."""
+        self.over_quota = False
+        """While true, commands are refused as by Google when the bytes of a day are used up."""
         self.drip_s = drip_s
         self.random = Random(seed)  # noqa: S311 - to be repeated, not to be secret
         self._rate = rate
@@ -99,6 +104,14 @@ class Faults:
             if strike is not None:
                 self.struck[strike.fault] += 1
             return strike
+
+    def refusal(self) -> Strike | None:
+        """How a command is refused, if the account is over quota."""
+        with self._lock:
+            if not self.over_quota:
+                return None
+            self.struck[Fault.THROTTLE] += 1
+            return Strike(Fault.THROTTLE, self.random.choice(OVER_QUOTA))
 
     def quiet(self) -> None:
         """No faults from now on, neither by chance nor armed ones; what has begun goes on."""

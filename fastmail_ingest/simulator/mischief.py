@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from fastmail_ingest.simulator import basics
-from fastmail_ingest.simulator.faults import Fault, Faults, Strike
+from fastmail_ingest.simulator.faults import OVER_QUOTA, Fault, Faults, Strike
 from fastmail_ingest.simulator.fetch import Request, request_of
 from fastmail_ingest.simulator.mailbox import Mail
 from fastmail_ingest.simulator.parser import Command, Token
@@ -28,6 +28,7 @@ _PIECES_BYTES = (1, 2, 3, 7, 64, 1000, 4000)
 _LARGER_BYTES = (1, 2, 3, 4, 5, 6)
 _ENDLESS_BYTES = 1 << 31
 _STILL_BUSY = b"* OK still busy\r\n"
+OVER_QUOTA_WORDS = b"[OVERQUOTA] Account exceeded command or bandwidth limits"  # Google's
 
 
 class _Occasion(msgspec.Struct):
@@ -79,7 +80,7 @@ async def answer(session: Session, command: Command, handler: Handler) -> bytes:
     if faults is None:
         return await handler(session, command.args)
     occasion = _occasion(session, faults, command)
-    strike = _poison(occasion) or faults.strike(occasion.fitting())
+    strike = _poison(occasion) or _over_quota(occasion) or faults.strike(occasion.fitting())
     if strike is not None and strike.fault is Fault.EXPUNGE_RACE:
         _expunge_some(occasion)
     if strike is None or strike.fault is Fault.EXPUNGE_RACE:
@@ -114,6 +115,11 @@ def _poison(occasion: _Occasion) -> Strike | None:
     return None
 
 
+def _over_quota(occasion: _Occasion) -> Strike | None:
+    # What the server can do is told to everybody, before it is known who asks.
+    return None if occasion.command.name == b"CAPABILITY" else occasion.faults.refusal()
+
+
 def _expunge_some(occasion: _Occasion) -> None:
     if occasion.request is None:
         return
@@ -134,6 +140,11 @@ async def _throttle(occasion: _Occasion, strike: Strike) -> bytes:
         return b"NO [THROTTLED] too many requests, try again later"
     if strike.variant == "bye":
         return await _bye(occasion, strike)
+    if strike.variant in OVER_QUOTA:
+        if strike.variant == "over quota":
+            return b"NO " + OVER_QUOTA_WORDS
+        occasion.session.send(b"* BYE " + OVER_QUOTA_WORDS)
+        raise ConnectionResetError("fault: BYE")
     for response in occasion.responses():
         await _drip(occasion, response)
     while True:
