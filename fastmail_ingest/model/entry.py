@@ -21,6 +21,7 @@ class Entry(msgspec.Struct, gc=False):
     failures: int = 0
     returns: int = 0
     deaths: int = 0
+    blob: str = ""  # where the bytes of a large mail are, noted when the payload is read
 
     @property
     def attempt(self) -> int:
@@ -80,7 +81,7 @@ class Settlement(msgspec.Struct):
     dead: list[Dead] = []
     blobs: list[str] = []  # of the finished entries: nobody needs them when this is written
 
-    def add_done(self, entry: Entry, identity: str, fetched_at: float, blob: str = "") -> None:
+    def add_done(self, entry: Entry, identity: str, fetched_at: float) -> None:
         """Note that the handler returned for this entry."""
         columns = self.done.get(entry.lane)
         if columns is None:
@@ -89,8 +90,8 @@ class Settlement(msgspec.Struct):
         columns.identities.append(identity)
         columns.fetched_at.append(fetched_at)
         columns.size += len(entry.payload)
-        if blob:
-            self.blobs.append(blob)
+        if entry.blob:
+            self.blobs.append(entry.blob)
 
     def add_failed(self, failed: "Delayed | Dead") -> None:
         """Note an entry that the handler did not finish."""

@@ -40,8 +40,9 @@ def open_mail(entry: Entry, settlement: Settlement, blobs: BlobSource | None = N
         settlement.dead.append(Dead(entry, envelope.id, "too_large", "MailTooLarge", message))
         _log.error("mail %s is a dead letter now: %s", envelope.id, message)
         return None
-    email = Email(envelope, entry.attempt, entry.lane, blobs)
-    return OpenedMail(entry, email, envelope.fetched_at, envelope.blob)
+    if envelope.blob:
+        entry.blob = envelope.blob
+    return OpenedMail(entry, Email(envelope, entry.attempt, entry.lane, blobs), envelope.fetched_at)
 
 
 def handle_inline(
@@ -75,7 +76,7 @@ def handle_inline(
         else:
             _leave_if_twin()
             with lock:
-                taken.settlement.add_done(entry, opened.email.id, opened.fetched_at, opened.blob)
+                taken.settlement.add_done(entry, opened.email.id, opened.fetched_at)
             succeeded = True
             if failed:
                 judge.guard.succeeded()
@@ -148,7 +149,7 @@ async def handle_one(
         _leave_if_twin()
         settlement.add_failed(judge.decide(opened, error))
     else:
-        settlement.add_done(entry, opened.email.id, opened.fetched_at, opened.blob)
+        settlement.add_done(entry, opened.email.id, opened.fetched_at)
         judge.guard.succeeded()
     return settlement
 
@@ -250,7 +251,7 @@ async def _outcomes(
 
 def _note(mail: OpenedMail, outcome: BaseException | None, settlement: Settlement, judge: Judge) -> None:
     if outcome is None:
-        settlement.add_done(mail.entry, mail.email.id, mail.fetched_at, mail.blob)
+        settlement.add_done(mail.entry, mail.email.id, mail.fetched_at)
         judge.guard.succeeded()
     else:
         settlement.add_failed(judge.decide(mail, outcome))

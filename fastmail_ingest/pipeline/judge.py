@@ -21,7 +21,6 @@ class OpenedMail(msgspec.Struct):
     entry: Entry
     email: Email
     fetched_at: float
-    blob: str = ""  # where its bytes are if it is a large mail
 
 
 class Judge:

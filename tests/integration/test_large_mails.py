@@ -19,7 +19,9 @@ from fastmail_ingest import DeadLetters
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.blob.draft import FileDraft
 from fastmail_ingest.config import Account
+from fastmail_ingest.model.blob import blob_name
 from fastmail_ingest.model.mailbox import MailboxKey
+from fastmail_ingest.pipeline.orphans import ORPHANED_S, Orphans
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.simulator import Account as Served
 from fastmail_ingest.simulator import Fault, Faults, ImapServer, Mailbox, ServerThread, Store, mail_of
@@ -297,3 +299,27 @@ def test_blobs_take_no_descriptors_for_good(tmp_path) -> None:
         thread.join()
     assert len(os.listdir("/proc/self/fd")) == before
     assert len(list(store.stored(f"fmi-{'0' * 16}"))) == 20
+
+
+def test_an_orphan_is_swept_and_a_needed_blob_is_not(supervised, inbox, redis_server) -> None:
+    raws = [large_mail(number, 300_000) for number in range(2)]
+    inbox.add(*raws)
+    waiting = "\n\nfrom fastmail_ingest import Retry\n\ndef handle(email):\n    raise Retry(after=3600)\n"
+    run = supervised(waiting)
+    assert run.run("--once") == 0
+    store = BlobDirectory(run.directory / "fastmail-ingest-blobs")
+    books = Ledger(redis_server.url, "", Arguments(Keys("fmi"), 90)).blobs
+    orphan = store.begin()
+    orphan.commit(blob_name(books.space(), b"of a worker that died after it had settled"))
+    for path in files(run.directory):
+        os.utime(path, (path.stat().st_mtime - 5 * 3600,) * 2)
+    orphans = Orphans(books, store)
+    orphans.look(100_000.0)
+    assert len(files(run.directory)) == 3
+    orphans.look(100_000.0 + ORPHANED_S)
+    assert {path.stat().st_size for path in files(run.directory)} == {300_000}
+    assert len(files(run.directory)) == 2
+    redis_server.client().flushall()
+    for later in range(2, 9):  # an emptied database is not the one whose blobs these are
+        orphans.look(100_000.0 + later * ORPHANED_S)
+    assert len(files(run.directory)) == 2

@@ -80,9 +80,9 @@ def test_a_blob_that_is_not_there_is_the_error_of_who_reads_it() -> None:
 
 def test_a_worker_opens_the_entry_and_not_the_blob() -> None:
     blobs, settlement = Blobs(None), Settlement()
-    opened = open_mail(Entry(Lane.LIVE, b"1-1", codec.encode(envelope())), settlement, blobs)
-    assert opened is not None
-    assert opened.blob == "there"
+    entry = Entry(Lane.LIVE, b"1-1", codec.encode(envelope()))
+    assert open_mail(entry, settlement, blobs) is not None
+    assert entry.blob == "there"
     assert (blobs.opened, len(settlement)) == (0, 0)
 
 

@@ -131,9 +131,9 @@ def test_a_window_that_ended_early_leaves_its_blobs_to_the_next_fetch(underway) 
 def test_the_blobs_of_done_mails_go_only_if_all_mails_were_ours(ignored, removed) -> None:
     gone: list[str] = []
     first, second = Settlement(), Settlement()
-    first.add_done(Entry(Lane.LIVE, b"1-1", b""), "m1", 0.0, "b1")
+    first.add_done(Entry(Lane.LIVE, b"1-1", b"", blob="b1"), "m1", 0.0)
     first.add_done(Entry(Lane.LIVE, b"1-2", b""), "small", 0.0)
-    second.add_done(Entry(Lane.LIVE, b"1-3", b""), "m2", 0.0, "b2")
+    second.add_done(Entry(Lane.LIVE, b"1-3", b"", blob="b2"), "m2", 0.0)
     Unneeded(gone.append).settled(first.merged_with(second), ignored)
     assert gone == removed
 
