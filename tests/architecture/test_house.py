@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from fastmail_ingest.config import load
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -34,19 +38,62 @@ def test_help_loads_nothing_heavy() -> None:
     assert not heavy & set(result.stderr.split())
 
 
-def test_every_command_in_the_readme_is_known() -> None:
-    text = (ROOT / "README.md").read_text()
-    verbs = {words.split()[0] for words in re.findall(r"^fastmail-ingest (.+)$", text, re.MULTILINE)}
-    assert verbs >= {"supervise", "bench"}
-    for verb in verbs:
+@pytest.mark.parametrize(
+    ("document", "verbs"),
+    [("README.md", {"supervise", "bench"}), ("docs/OAUTH2_SETUP.md", {"supervise", "auth"})],
+)
+def test_every_command_in_the_documents_is_known(document: str, verbs: set[str]) -> None:
+    text = (ROOT / document).read_text()
+    found = {words.split()[0] for words in re.findall(r"^fastmail-ingest (.+)$", text, re.MULTILINE)}
+    assert found >= verbs
+    for verb in found:
         assert run(sys.executable, "-m", "fastmail_ingest", verb, "--help").returncode == 0
 
 
-def test_every_option_in_the_readme_is_known() -> None:
-    text = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("document", ["README.md", "docs/OAUTH2_SETUP.md"])
+def test_every_option_in_the_documents_is_known(document: str) -> None:
+    text = (ROOT / document).read_text()
     for verb, second, words in re.findall(
         r"^fastmail-ingest (\w+)((?: [a-z]+\b)?)([^#\n]*)", text, re.MULTILINE
     ):
         known = run(sys.executable, "-m", "fastmail_ingest", verb, *second.split(), "--help").stdout
         for option in re.findall(r"--[a-z-]+", words):
             assert option in known, (verb, option)
+
+
+def test_every_message_in_the_oauth2_troubles_is_one_of_ours() -> None:
+    said = " ".join(path.read_text() for path in (ROOT / "fastmail_ingest").rglob("*.py"))
+    said = re.sub(r'"\s*f?"', "", said)  # a message goes over several lines
+    troubles = (ROOT / "docs/OAUTH2_SETUP.md").read_text().partition("### By fastmail-ingest")[2]
+    table = troubles.partition("### By Google")[0]
+    quoted = re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
+    assert len(quoted) > 20
+    for message in quoted:
+        for part in message.split(" … "):
+            assert part in said, message
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    for document in ("README.md", "CONTRIBUTING.md", "docs/OAUTH2_SETUP.md"):
+        text = (ROOT / document).read_text()
+        anchors = {
+            re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+            for title in re.findall(r"^#+ (.+)$", text, re.M)
+        }
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if target.startswith("#"):
+                assert target[1:] in anchors, (document, target)
+            elif "://" not in target:
+                assert (ROOT / document).parent.joinpath(target).exists(), (document, target)
+
+
+def test_every_configuration_in_the_oauth2_document_is_taken(tmp_path: Path) -> None:
+    text = (ROOT / "docs/OAUTH2_SETUP.md").read_text()
+    blocks = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    (tmp_path / "private.password").write_text("p")
+    (tmp_path / "private.password").chmod(0o600)
+    (tmp_path / "supervisor.toml").write_text("\n".join(blocks))
+    config = load(tmp_path / "supervisor.toml", {})
+    methods = [account.login_method for account in config.accounts]
+    assert methods == ["google", "service_account", "microsoft", "password"]

@@ -116,7 +116,7 @@ def test_the_simulator_takes_a_token_and_insists_on_how_a_refusal_is_answered(cl
 def test_a_refusal_tells_its_status_and_who_keeps_the_tokens(simulated, client) -> None:
     account = Account(name="s", host="127.0.0.1", port=simulated.server.port, tls="off", user="u")
     tokens = Fixed("wrong")
-    with pytest.raises(TokenRefused, match=r"\(status 400\)") as told:
+    with pytest.raises(TokenRefused, match=r"AUTHENTICATIONFAILED.*\(status 400\)") as told:
         connect(account, tokens)
     assert tokens.refusals == ["wrong"]
     assert "wrong" not in str(told.value)
