@@ -108,7 +108,7 @@ class TokenEndpoint:
         made = (
             x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
             .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=2)).add_extension(address, critical=False)
+            .not_valid_after(now + datetime.timedelta(days=30)).add_extension(address, critical=False)
             .sign(key, hashes.SHA256())
         )  # fmt: skip
         self.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
