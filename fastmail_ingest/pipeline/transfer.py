@@ -18,6 +18,7 @@ from fastmail_ingest.model.account_state import Quarantined
 from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.entry import NewMail
 from fastmail_ingest.model.identity import content_key, identify
+from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
 from fastmail_ingest.pipeline.large import Underway
 from fastmail_ingest.pipeline.outage import Outage
@@ -38,11 +39,13 @@ class CursorMoved(Exception):
 
 
 class TransferPlan(msgspec.Struct, frozen=True):
-    """How mails are gathered, and when to pause."""
+    """How mails are gathered, where they go, and when to pause."""
 
     append_max: int  # mails an append
     append_bytes: int
     marks: Marks  # above which fetching pauses
+    lane: Lane = Lane.LIVE
+    position_in: MailboxKey | None = None  # where the cursor is kept, if not under the mailbox: of a backfill
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -81,7 +84,8 @@ class Transfer:
 
     def cursor(self, key: MailboxKey) -> Cursor:
         """How far the mailbox is taken over."""
-        self._stored[key] = self._patiently(lambda: self._intake.cursor(key))
+        kept_in = self._plan.position_in or key
+        self._stored[key] = self._patiently(lambda: self._intake.cursor(kept_in))
         return self._stored[key]
 
     def prove_fresh(self, key: MailboxKey, at_s: float) -> None:
@@ -154,8 +158,9 @@ class Transfer:
         believed = self._stored.get(key, Cursor())
         moves = reached is not cursor
         append = Append(
-            key, mails, reached if moves else believed, believed, by_content=cursor.match_until > 0
-        )
+            self._plan.position_in or key, mails, reached if moves else believed, believed,
+            by_content=cursor.match_until > 0, lane=self._plan.lane, found_in=key.mailbox,
+        )  # fmt: skip
         done = self._patiently(lambda: self._append(append))
         self._large.appended(all_new=done.new == len(mails))
         if done.in_place:

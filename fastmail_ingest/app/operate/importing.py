@@ -1,22 +1,13 @@
 """`import PATH...`: archives of mail into the backfill lane, with a picture of how it goes."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from fastmail_ingest.app.operate import words
+from fastmail_ingest.app.operate.picture import picture
 from fastmail_ingest.app.operate.stopping import stopping
 from fastmail_ingest.archive.archives import Archive
 from fastmail_ingest.archive.find import find
@@ -95,11 +86,15 @@ def import_archives(config: Config, order: ImportOrder, *, as_json: bool) -> int
             report.problem(str(error))
     report.archives = len(found)
     begun = time.monotonic()
-    with stopping() as stopper, _picture(found) as (show, wait):
+    with stopping() as stopper, picture("import", sum(archive.size for archive in found)) as shown:
+
+        def show(counts: ImportCounts) -> None:
+            shown.show(sum(archive.done for archive in found), _words(counts))
+
         if order.dry_run:
             _read_all(config, found, report, stopper, show)
         elif found:
-            _import_all(config, order, found, report, (stopper, show, wait))
+            _import_all(config, order, found, report, (stopper, show, shown.wait))
     report.seconds = time.monotonic() - begun
     report.ignored = sum(archive.ignored for archive in found)
     _say(report, order, as_json=as_json)
@@ -157,29 +152,8 @@ def _each(found: Sequence[Archive], report: ImportReport, run: Callable[[Archive
             return
 
 
-@contextmanager
-def _picture(found: Sequence[Archive]) -> Iterator[tuple[Show, Wait]]:
-    """A progress bar on a terminal; elsewhere nothing."""
-    shown = Console(stderr=True)
-    columns = (
-        TextColumn("import"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TextColumn("{task.fields[counts]}", markup=False), TimeRemainingColumn(),
-        TextColumn("{task.fields[waits]}", markup=False),
-    )  # fmt: skip
-    with Progress(*columns, console=shown, disable=not shown.is_terminal) as bar:
-        task = bar.add_task("import", total=sum(archive.size for archive in found), counts="", waits="")
-
-        def show(counts: ImportCounts) -> None:
-            done = sum(archive.done for archive in found)
-            text = (
-                f"{counts.read} mails: {counts.new} new, {counts.known} known, {counts.too_large} too large"
-            )
-            bar.update(task, completed=done, counts=text)
-
-        def wait(reason: str) -> None:
-            bar.update(task, waits=f"waits: {reason}" if reason else "")
-
-        yield show, wait
+def _words(counts: ImportCounts) -> str:
+    return f"{counts.read} mails: {counts.new} new, {counts.known} known, {counts.too_large} too large"
 
 
 def _say(report: ImportReport, order: ImportOrder, *, as_json: bool) -> None:
