@@ -31,7 +31,11 @@ def refusal(answer: object, secrets: Iterable[str]) -> Denied | TokenUnavailable
         return TokenUnavailable("the token endpoint sent an answer that is none")
     code = shown(answer["error"], secrets)
     description = answer.get("error_description")
-    text = f"{code}: {shown(description, secrets)}" if isinstance(description, str) and description else code
+    text = (
+        f"{code}: {shown(description, secrets).rstrip(' .')}"
+        if isinstance(description, str) and description
+        else code
+    )
     if code in _FINAL:
         return Denied(code, text)
     return TokenUnavailable(f"the token endpoint gives no token now ({text})")

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.token_endpoint import APPLICATION_ID, CLIENT_ID, TokenEndpoint
 
 from fastmail_ingest.app.credentials import keeper_of, token_file_of, tokens_of
@@ -58,6 +60,16 @@ def test_a_token_is_got_once_and_kept(google, token_endpoint) -> None:
     assert keeper_of(google).token() == token
     assert token_endpoint.count() == 1
     assert token_file_of(google).path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_is_replaced_five_minutes_before_its_end(google, token_endpoint) -> None:
+    first = keeper_of(google).token()
+    held = token_file_of(google).read()
+    keep(google, replace(held, obtained_at=time.time() - 3300, expires_at=time.time() + 360))
+    assert keeper_of(google).token() == first
+    keep(google, replace(held, obtained_at=time.time() - 3300, expires_at=time.time() + 240))
+    assert keeper_of(google).token() != first
+    assert token_endpoint.count() == 2
 
 
 def test_a_refused_token_is_replaced(google, token_endpoint) -> None:
