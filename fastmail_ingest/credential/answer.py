@@ -30,12 +30,9 @@ def refusal(answer: object, secrets: Iterable[str]) -> Denied | TokenUnavailable
     if not isinstance(answer, dict) or not isinstance(answer.get("error"), str):
         return TokenUnavailable("the token endpoint sent an answer that is none")
     code = shown(answer["error"], secrets)
-    description = answer.get("error_description")
-    text = (
-        f"{code}: {shown(description, secrets).rstrip(' .')}"
-        if isinstance(description, str) and description
-        else code
-    )
+    text, description = code, answer.get("error_description")
+    if isinstance(description, str) and description:
+        text = f"{code}: {shown(description, secrets).rstrip(' .')}"
     if code in _FINAL:
         return Denied(code, text)
     return TokenUnavailable(f"the token endpoint gives no token now ({text})")
