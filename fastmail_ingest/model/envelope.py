@@ -5,6 +5,8 @@ import msgspec
 from fastmail_ingest.errors import UndecodableEntry
 
 CODEC_VERSION = 1
+# Of a mail that is in a blob: a reader that knows of none must not take its beginning for the whole.
+BLOB_VERSION = 2
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -45,9 +47,9 @@ def decode(payload: bytes) -> Envelope:
         envelope = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableEntry(f"not an entry of this program: {error}") from error
-    if envelope.version != CODEC_VERSION:
+    if envelope.version not in (CODEC_VERSION, BLOB_VERSION):
         raise UndecodableEntry(
-            f"entry has codec version {envelope.version}, this program reads version {CODEC_VERSION}: "
+            f"entry has codec version {envelope.version}, this program reads up to {BLOB_VERSION}: "
             "let the version that wrote it handle it, or upgrade this one"
         )
     return envelope

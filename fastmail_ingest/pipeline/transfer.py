@@ -233,7 +233,7 @@ def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched, large: Under
     )
     hashed = fetched.content_hash
     envelope = codec.Envelope(
-        version=codec.CODEC_VERSION,
+        version=codec.CODEC_VERSION if fetched.draft is None else codec.BLOB_VERSION,
         id=identity,
         account=key.account,
         mailbox=key.mailbox,

@@ -29,7 +29,7 @@ class Blobs:
 
 def envelope(blob: str = "there", raw: bytes = RAW[:100]) -> codec.Envelope:
     return codec.Envelope(
-        codec.CODEC_VERSION, "a:INBOX:7:1", "a", "INBOX", 7, 1, ("\\Seen",), (), "t", 1.5, len(RAW),
+        codec.BLOB_VERSION if blob else codec.CODEC_VERSION, "a:INBOX:7:1", "a", "INBOX", 7, 1, ("\\Seen",), (), "t", 1.5, len(RAW),
         b"h" * 16, 2.5, "0" * 32, raw, False, blob,
     )  # fmt: skip
 
@@ -90,3 +90,8 @@ def test_an_entry_of_the_time_before_blobs_is_a_small_mail() -> None:
     old = codec.encode(envelope("", RAW))
     assert old[:3] == b"\xdc\x00\x11"  # msgpack: an array of 17 values
     assert codec.decode(b"\xdc\x00\x10" + old[3:-1]).blob == ""
+
+
+def test_a_reader_that_knows_no_blobs_refuses_the_entry() -> None:
+    assert envelope().version != envelope("").version == codec.CODEC_VERSION == 1
+    assert codec.decode(codec.encode(envelope())).blob == "there"

@@ -40,8 +40,8 @@ def test_every_truncation_is_refused() -> None:
 
 
 def test_a_newer_version_says_what_to_do() -> None:
-    with pytest.raises(UndecodableEntry, match=r"version 2, .* upgrade"):
-        codec.decode(codec.encode(envelope(version=2)))
+    with pytest.raises(UndecodableEntry, match=r"version 3, .* upgrade"):
+        codec.decode(codec.encode(envelope(version=3)))
 
 
 HOSTILE = {
