@@ -64,12 +64,12 @@ class MailboxAuditor:
         state = source.examine(key.mailbox)
         cursor = uidplan.start(stored, state)
         self._forgettable_before_s = self._horizon_s(key)
-        for mails in _listed(source, state):
+        for mails in listed(source, state):
             found.mails += len(mails)
             behind = [mail for mail in mails if mail.uid <= cursor.last_uid]
             found.to_fetch += len(mails) - len(behind)
             for at in range(0, len(behind), _STATES_AT_ONCE):
-                self._compare(found, _named(key, state, behind[at : at + _STATES_AT_ONCE]))
+                self._compare(found, named(key, cursor.uid_validity, behind[at : at + _STATES_AT_ONCE]))
         self._look_again(found, key, cursor)
         return found
 
@@ -119,19 +119,19 @@ def _count(found: MailboxAudit, mail: Finding, by: int) -> None:
             found.findings.append(mail)
 
 
-def _named(key: MailboxKey, state: MailboxState, mails: Sequence[Fetched]) -> dict[str, Fetched]:
+def named(key: MailboxKey, uid_validity: int, mails: Sequence[Fetched]) -> dict[str, Fetched]:
+    """The mails by their identity."""
     return {
         identify(
-            key.account, key.mailbox, state.uid_validity, mail.uid,
+            key.account, key.mailbox, uid_validity, mail.uid,
             gm_msgid=mail.gm_msgid, email_id=mail.email_id,
         ): mail
         for mail in mails
     }  # fmt: skip
 
 
-def _listed(source: Connection, state: MailboxState) -> Iterator[list[Fetched]]:
-    """All mails of the mailbox, a window at a time."""
-    last_uid = 0
+def listed(source: Connection, state: MailboxState, last_uid: int = 0) -> Iterator[list[Fetched]]:
+    """All mails of the mailbox above `last_uid`, a window at a time."""
     while window := uidplan.next_window(last_uid, state.uid_next, _WINDOW):
         mails = source.names(window)
         last_uid = window.last

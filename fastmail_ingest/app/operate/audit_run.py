@@ -17,6 +17,7 @@ from fastmail_ingest.errors import (
     MailboxRefused,
     StreamUnavailable,
 )
+from fastmail_ingest.model.archived import IMPORTS
 from fastmail_ingest.model.census import Census
 from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.source.mailbox import Connection
@@ -141,7 +142,11 @@ def _stream(config: Config, inspection: Inspection) -> StreamAudit:
     # Once more: an entry of another program is in no book until a worker has seen it.
     census = census if census.agrees else inspection.census()
     configured = {f"{each.name}:{mailbox}" for each in config.accounts for mailbox in each.mailboxes}
-    not_configured = [name for name in inspection.followed() if name not in configured]
+    not_configured = [
+        name
+        for name in inspection.followed()
+        if name not in configured and not name.partition(":")[2].startswith(IMPORTS)
+    ]
     return StreamAudit(census, census.agrees, doubles, not_configured)
 
 

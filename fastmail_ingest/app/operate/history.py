@@ -99,7 +99,8 @@ def import_history(config: Config, order: HistoryOrder, ask: Callable[[str], Non
     return EXIT_FAILURE if report.stopped or report.problems else EXIT_OK
 
 
-def _connect(config: Config, account: Account) -> Callable[[], HistoryConnection]:
+def connecting(config: Config, account: Account) -> Callable[[], HistoryConnection]:
+    """How to connect to an account, to look back."""
     section, tokens = config.producer, tokens_of(account)
     blobs = BlobDirectory(Path(config.blobs.directory))
     large = Large(config.blobs.inline_limit, blobs)
@@ -113,7 +114,7 @@ def _look(
     config: Config, account: Account, order: HistoryOrder, inspection: Inspection
 ) -> tuple[HistoryPlan, Estimate]:
     key = MailboxKey(account.name, order.mailbox)
-    with closing(_connect(config, account)()) as source:
+    with closing(connecting(config, account)()) as source:
         state = source.examine(order.mailbox)
         # The names that live mail gets there: so what was handled is known, and what is fetched will be.
         validity = uidplan.start(inspection.cursor(key), state).uid_validity
@@ -188,7 +189,7 @@ def _run(
 
     terms = Terms(1, _daily_bytes(account), lambda: fingerprint(account))
     around = Surroundings(
-        connect=_connect(config, account), chosen=Scattered.of,
+        connect=connecting(config, account), chosen=Scattered.of,
         gate=Gate(account.name, inspection.ledger.accounts, terms, Ramp()),
         progress=progress, problem=report.problems.append, waiting=shown.wait,
     )  # fmt: skip
