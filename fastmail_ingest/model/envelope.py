@@ -7,6 +7,7 @@ from fastmail_ingest.errors import UndecodableEntry
 CODEC_VERSION = 1
 # Of a mail that is in a blob: a reader that knows of none must not take its beginning for the whole.
 BLOB_VERSION = 2
+_READABLE = (CODEC_VERSION, BLOB_VERSION)
 
 
 class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -47,7 +48,7 @@ def decode(payload: bytes) -> Envelope:
         envelope = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UndecodableEntry(f"not an entry of this program: {error}") from error
-    if envelope.version not in (CODEC_VERSION, BLOB_VERSION):
+    if envelope.version not in _READABLE:
         raise UndecodableEntry(
             f"entry has codec version {envelope.version}, this program reads up to {BLOB_VERSION}: "
             "let the version that wrote it handle it, or upgrade this one"
