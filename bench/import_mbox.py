@@ -66,7 +66,8 @@ def at_work(directory: Path, handler: str, body: str = NOTED) -> Iterator[tuple[
 def importing(run: Supervised, path: Path) -> subprocess.Popen[bytes]:
     """An import in a process of its own."""
     command = [sys.executable, "-m", "fastmail_ingest", "import", str(path), "--json"]
-    return subprocess.Popen([*command, "--config", str(run.config)], stdout=subprocess.PIPE)
+    command += ["--config", str(run.config)]
+    return subprocess.Popen(command, cwd=run.directory, stdout=subprocess.PIPE)
 
 
 def measure(path: Path, count: int) -> tuple[float, float]:

@@ -9,22 +9,25 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fastmail_ingest.errors import ArchiveChanged, ArchiveError
+from fastmail_ingest.errors import ArchiveChanged, ArchiveError, BlobUnavailable
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.archived import IMPORTS, Archived, import_key
+from fastmail_ingest.model.blob import BlobSink
 from fastmail_ingest.model.entry import NewMail
 from fastmail_ingest.model.identity import content_hash, content_key, identify, identify_content
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.pipeline.large import Underway
 from fastmail_ingest.pipeline.ports import Intake
 from fastmail_ingest.pipeline.room import Room
 
 _log = logging.getLogger(__name__)
+BEGINNING_BYTES = 64 * 1024  # of a mail in a blob, that its entry has, too
 _VALIDITY = 1  # an archive that has changed has another key
 
 
@@ -45,6 +48,7 @@ class ImportPlan(msgspec.Struct, frozen=True):
     append_max: int  # mails an append
     append_bytes: int
     max_mail: int  # bytes; what is above becomes a dead letter
+    inline_limit: int  # bytes; what is above goes into a blob
     restart: bool = False  # from the beginning, wherever an import before has come to
 
 
@@ -64,6 +68,14 @@ class ImportCounts(msgspec.Struct):
         self.too_large += mail.truncated
 
 
+class _Batch(NamedTuple):
+    """Mails to be appended together, the position behind them, and the blobs of the large ones."""
+
+    mails: list[NewMail]
+    position: int
+    large: Underway
+
+
 class _Moved(Exception):
     """The cursor is not where it was believed to be."""
 
@@ -71,15 +83,21 @@ class _Moved(Exception):
 class Importer:
     """Imports archives one after the other; `counts` tells what came of them all."""
 
-    def __init__(self, intake: Intake, plan: ImportPlan, room: Room, progress: Callable[[], None]) -> None:
+    def __init__(
+        self, intake: Intake, plan: ImportPlan, room: Room, sink: BlobSink, progress: Callable[[], None]
+    ) -> None:
         self._intake = intake
+        self._sink = sink
         self._plan = plan
         self._room = room
         self._progress = progress
         self.counts = ImportCounts()
 
     def run(self, archive: Archive) -> None:
-        """Import from where the last import of it ended. Raises Stopped, ArchiveError."""
+        """Import from where the last import of it ended.
+
+        Raises Stopped; ArchiveError; BlobUnavailable or SourceUnavailable if a large mail cannot be kept.
+        """
         key = import_key(self._plan.account, archive.fingerprint)
         stored = self._cursor(key)
         position = 0 if self._plan.restart else stored.last_uid
@@ -104,42 +122,64 @@ class Importer:
     def _take_over(self, archive: Archive, key: MailboxKey, stored: Cursor, position: int) -> None:
         # While Redis takes some mails, the next are read: each of the two costs about the same.
         with ThreadPoolExecutor(1, "append") as beside:
-            appending = _Appending(beside, self._room.append)
+            appending = _Appending(beside, self._append)
             try:
-                for mails, reached in self._batches(archive, position):
+                for batch in self._batches(archive, position):
                     self._note(appending.finish())
                     append = Append(
-                        key, mails, Cursor(_VALIDITY, reached), stored,
+                        key, batch.mails, Cursor(_VALIDITY, batch.position), stored,
                         by_content=True, lane=Lane.BACKFILL, found_in=IMPORTS,
                     )  # fmt: skip
-                    appending.begin(append)
+                    appending.begin(append, batch.large)
                     stored = append.cursor
-            except ArchiveError:
+            except (ArchiveError, BlobUnavailable):
                 self._note(appending.finish())
                 raise
             self._note(appending.finish())
 
-    def _batches(self, archive: Archive, position: int) -> Iterator[tuple[list[NewMail], int]]:
-        """Mails to be appended together, and the position behind them."""
+    def _append(self, append: Append, large: Underway) -> Appended:
+        done = self._room.append(append, large.renew)
+        large.appended(all_new=done.new == len(append.mails))
+        return done
+
+    def _batches(self, archive: Archive, position: int) -> Iterator[_Batch]:
         where = f"{IMPORTS}{archive.name}"
-        gathered: list[NewMail] = []
-        size = 0
-        broken: ArchiveError | None = None
+        batch, size = self._empty_batch(position), 0
+        broken: ArchiveError | BlobUnavailable | None = None
         try:
             for mail in archive.mails(position, self._plan.max_mail):
+                batch.mails.append(self._new_mail(where, mail, batch.large))
                 self.counts.count(mail)
-                gathered.append(_new_mail(self._plan.account, where, mail))
-                position = mail.position
+                batch = batch._replace(position=mail.position)
                 size += len(mail.raw)
-                if len(gathered) >= self._plan.append_max or size >= self._plan.append_bytes:
-                    yield gathered, position
-                    gathered, size = [], 0
-        except ArchiveError as error:
+                if len(batch.mails) >= self._plan.append_max or size >= self._plan.append_bytes:
+                    yield batch
+                    batch, size = self._empty_batch(mail.position), 0
+        except (ArchiveError, BlobUnavailable) as error:
             broken = error  # what came before is good
-        if gathered:
-            yield gathered, position
+        if batch.mails:
+            yield batch
         if broken is not None:
             raise broken
+
+    def _empty_batch(self, position: int) -> _Batch:
+        return _Batch([], position, Underway(self._intake, self._room.patiently))
+
+    def _new_mail(self, where: str, mail: Archived, large: Underway) -> NewMail:
+        """Raises BlobUnavailable for a large mail that cannot be kept."""
+        account, hashed = self._plan.account, content_hash(mail.raw)
+        identity = (
+            identify(account, where, 0, 0, gm_msgid=mail.gm_msgid)
+            if mail.gm_msgid
+            else identify_content(account, hashed)
+        )
+        blob, raw = "", mail.raw
+        if len(raw) > self._plan.inline_limit:
+            draft = self._sink.begin()
+            draft.write(raw)
+            blob, raw = large.keep(identity, draft), raw[:BEGINNING_BYTES]
+        payload = codec.encode(_envelope(identity, where, mail, (hashed, raw, blob)))
+        return NewMail(identity, content_key(account, hashed), payload)
 
     def _note(self, finished: tuple[int, Appended] | None) -> None:
         if finished is None:
@@ -155,14 +195,14 @@ class Importer:
 class _Appending:
     """At most one append under way."""
 
-    def __init__(self, beside: ThreadPoolExecutor, append: Callable[[Append], Appended]) -> None:
+    def __init__(self, beside: ThreadPoolExecutor, append: Callable[[Append, Underway], Appended]) -> None:
         self._beside = beside
         self._append = append
         self._under_way: tuple[int, Future[Appended]] | None = None
 
-    def begin(self, append: Append) -> None:
+    def begin(self, append: Append, large: Underway) -> None:
         """Begin one; none must be under way."""
-        self._under_way = len(append.mails), self._beside.submit(self._append, append)
+        self._under_way = len(append.mails), self._beside.submit(self._append, append, large)
 
     def finish(self) -> tuple[int, Appended] | None:
         """Wait for the one under way, if any; returns how many mails it had and what came of it."""
@@ -173,18 +213,13 @@ class _Appending:
         return count, future.result()
 
 
-def _new_mail(account: str, mailbox: str, mail: Archived) -> NewMail:
-    hashed = content_hash(mail.raw)
-    identity = (
-        identify(account, mailbox, 0, 0, gm_msgid=mail.gm_msgid)
-        if mail.gm_msgid
-        else identify_content(account, hashed)
-    )
-    envelope = codec.Envelope(
-        version=codec.CODEC_VERSION,
+def _envelope(identity: str, where: str, mail: Archived, content: tuple[bytes, bytes, str]) -> codec.Envelope:
+    hashed, raw, blob = content
+    return codec.Envelope(
+        version=codec.BLOB_VERSION if blob else codec.CODEC_VERSION,
         id=identity,
-        account=account,
-        mailbox=mailbox,
+        account=identity.partition(":")[0],
+        mailbox=where,
         uid_validity=0,
         uid=0,
         flags=mail.flags,
@@ -195,7 +230,7 @@ def _new_mail(account: str, mailbox: str, mail: Archived) -> NewMail:
         content_hash=hashed,
         fetched_at=time.time(),
         trace_id=os.urandom(16).hex(),
-        raw=mail.raw,
+        raw=raw,
         truncated=mail.truncated,
+        blob=blob,
     )
-    return NewMail(identity, content_key(account, hashed), codec.encode(envelope))

@@ -47,10 +47,18 @@ class Room:
         self._memory_due = 0.0
         self.waiting: Callable[[str], None] = lambda _: None  # hears why we wait; "" when it goes on
 
-    def append(self, append: Append) -> Appended:
-        """Append as soon as there is room; raises Stopped when told to stop meanwhile."""
+    def append(self, append: Append, before: Callable[[], None] = lambda: None) -> Appended:
+        """Append as soon as there is room, calling `before` right before each attempt.
+
+        Raises Stopped when told to stop meanwhile, and what `before` raises.
+        """
+
+        def attempt() -> Appended:
+            before()
+            return self._intake.append(append)
+
         self._wait_for_room()
-        done = self.patiently(lambda: self._intake.append(append))
+        done = self.patiently(attempt)
         self._load = msgspec.structs.replace(self._load, mails=done.waiting, size=done.size)
         return done
 

@@ -61,7 +61,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, simulated, server: RedisServer) -> Iterator[Desk]:
+def desk(tmp_path: Path, simulated, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.chdir(tmp_path)  # where the supervisor runs, too
     made = Desk(tmp_path, simulated, server)
     yield made
     made.run.close()

@@ -1,7 +1,9 @@
 """`import` on real servers: what goes in, what is known, where it goes on, and what it says."""
 
+import errno
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +34,7 @@ user = "u"
 password = "p"
 """
 SMALL_APPENDS = "\n[producer]\nappend_max = 4\nmax_mail = 100000\n"
+BLOBS = "\n[blobs]\ninline_limit = 65536\n"
 
 
 class Shop:
@@ -75,7 +78,13 @@ class Shop:
 
 
 @pytest.fixture
-def shop(server: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Shop]:
+def shop(
+    server: RedisServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Shop]:
+    monkeypatch.chdir(tmp_path)
     made = Shop(server, tmp_path, capsys)
     yield made
     made.stream.ledger.close()
@@ -233,13 +242,48 @@ def test_without_redis_it_says_so(shop: Shop, tmp_path: Path) -> None:
     assert shop(path, dry_run=True)["read"] == 30
 
 
-def test_a_mail_of_fifty_megabytes(shop: Shop, tmp_path: Path) -> None:
+def test_a_mail_of_fifty_megabytes_goes_into_a_blob(shop: Shop, tmp_path: Path) -> None:
     shop.config = load(shop.stream.config(tmp_path, ACCOUNTS), {})
     large = b"Subject: large\r\n\r\n" + (b"x" * 998 + b"\r\n") * 50_000
-    said = shop(shop.file("a", mbox([MAILS[0], large, MAILS[1]])))
+    path = shop.file("a", mbox([MAILS[0], large, MAILS[1]]))
+    said = shop(path)
     assert (said["new"], said["too_large"]) == (3, 0)
-    assert [each.size for each in shop.mails()] == [len(MAILS[0]), len(large), len(MAILS[1])]
-    assert content_hash(shop.mails()[1].raw) == content_hash(large)
+    first, second, third = shop.mails()
+    assert [first.raw, third.raw] == MAILS[:2]
+    assert (second.size, second.raw) == (len(large), large[: 64 * 1024])
+    assert second.content_hash == content_hash(large)
+    with importing.large_mails(shop.config).open(second.blob) as file:
+        assert file.read() == large
+    # Once more: the blob is needed, and stays.
+    assert shop(path, restart=True)["known"] == 3
+    importing.large_mails(shop.config).open(second.blob).close()
+
+
+def test_a_large_mail_that_is_known_leaves_no_blob(shop: Shop, tmp_path: Path) -> None:
+    shop.config = load(shop.stream.config(tmp_path, ACCOUNTS + BLOBS), {})
+    large = mail(5, 70_000)
+    assert shop.fetched(1, large)
+    shop.stream.finish()
+    assert shop(shop.file("a", mbox([large])))["known"] == 1
+    assert [path for path in (tmp_path / "fastmail-ingest-blobs").rglob("*") if path.is_file()] == []
+
+
+def test_a_large_mail_that_cannot_be_kept_is_told_and_imported_next_time(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.config = load(shop.stream.config(tmp_path, ACCOUNTS + BLOBS), {})
+    path = shop.file("a", mbox([MAILS[0], mail(5, 70_000), MAILS[1]]))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        said = shop(path, code=1)
+    assert "No space left" in said["problems"][0]
+    assert said["new"] == 1
+    said = shop(path)
+    assert (said["read"], said["new"]) == (2, 2)
 
 
 def test_names_that_are_no_text(shop: Shop) -> None:

@@ -31,7 +31,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def importing(run: Supervised, archive: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "fastmail_ingest", "import", str(archive), "--config", str(run.config)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, cwd=run.directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def assert_each_came_once(run: Supervised, client: redis.Redis) -> None:

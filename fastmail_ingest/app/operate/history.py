@@ -11,7 +11,7 @@ import msgspec
 from fastmail_ingest.app.credentials import tokens_of
 from fastmail_ingest.app.fingerprint import fingerprint
 from fastmail_ingest.app.operate import words
-from fastmail_ingest.app.operate.importing import account_of, marks_of
+from fastmail_ingest.app.operate.importing import account_of, large_mails, marks_of
 from fastmail_ingest.app.operate.picture import Picture, picture
 from fastmail_ingest.app.operate.stopping import stopping
 from fastmail_ingest.blob.directory import BlobDirectory
@@ -92,6 +92,7 @@ def import_history(config: Config, order: HistoryOrder, ask: Callable[[str], Non
             return EXIT_OK
         report = HistoryReport()
         if estimate.to_fetch:
+            large_mails(config)
             ask(f"{in_words(order, account, estimate)}\nFetch them?")
             with stopping() as stopper, picture("import", estimate.size) as shown:
                 _run(config, account, order, (plan, inspection, report), (stopper, shown))
@@ -102,8 +103,7 @@ def import_history(config: Config, order: HistoryOrder, ask: Callable[[str], Non
 def connecting(config: Config, account: Account) -> Callable[[], HistoryConnection]:
     """How to connect to an account, to look back."""
     section, tokens = config.producer, tokens_of(account)
-    blobs = BlobDirectory(Path(config.blobs.directory))
-    large = Large(config.blobs.inline_limit, blobs)
+    large = Large(config.blobs.inline_limit, BlobDirectory(Path(config.blobs.directory)))
     return lambda: HistoryConnection(account, section.timeout, section.max_mail, tokens, large)
 
 

@@ -11,8 +11,9 @@ from fastmail_ingest.app.operate.picture import picture
 from fastmail_ingest.app.operate.stopping import stopping
 from fastmail_ingest.archive.archives import Archive
 from fastmail_ingest.archive.find import find
+from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Account, Config
-from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK, ArchiveError, ConfigError
+from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK, ArchiveError, ConfigError, FastmailIngestError
 from fastmail_ingest.pipeline.importer import ImportCounts, Importer, ImportPlan
 from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.room import Room, backfill_marks
@@ -75,6 +76,13 @@ def marks_of(config: Config) -> Marks:
     return backfill_marks(Marks(section.high_water, section.high_water_bytes, section.redis_memory))
 
 
+def large_mails(config: Config) -> BlobDirectory:
+    """Where the bytes of large mails go. Raises ConfigError if nothing can be written there."""
+    made = BlobDirectory(Path(config.blobs.directory))
+    made.prepare()
+    return made
+
+
 def import_archives(config: Config, order: ImportOrder, *, as_json: bool) -> int:
     """Import what the paths name; print what came of it, and return the exit code."""
     report = ImportReport(account_of(config, order.account).name)
@@ -115,12 +123,14 @@ def _import_all(
     stopper, show, wait = hands
     section = config.producer
     plan = ImportPlan(
-        report.account, section.append_max, section.append_bytes, section.max_mail, order.restart
-    )
+        report.account, section.append_max, section.append_bytes, section.max_mail,
+        config.blobs.inline_limit, order.restart,
+    )  # fmt: skip
     with Inspection.of(config) as inspection:
         room = Room(inspection.ledger, marks_of(config), stopper, Outage())
         room.waiting = wait
-        importer = Importer(inspection.ledger, plan, room, lambda: show(importer.counts))
+        sink = large_mails(config)
+        importer = Importer(inspection.ledger, plan, room, sink, lambda: show(importer.counts))
         report.counts = importer.counts
         _each(found, report, importer.run)
 
@@ -145,7 +155,7 @@ def _each(found: Sequence[Archive], report: ImportReport, run: Callable[[Archive
     for archive in found:
         try:
             run(archive)
-        except ArchiveError as error:
+        except FastmailIngestError as error:
             report.problem(str(error))
         except Stopped:
             report.stopped = True
