@@ -19,6 +19,7 @@ from fastmail_ingest.source.wire import Wire, check_bye, shown
 
 __all__ = ["TRUNCATED_KEEP_BYTES", "check_status", "read_fetch", "seems_to_swallow"]
 
+TALK_MAX_LINES = 50_000  # flag updates and news in a row; no window has so many mails
 _RESPONSE = re.compile(rb"\* (\d{1,10}) FETCH \(", re.IGNORECASE)
 # What servers say by themselves (RFC 9051 7). Mails have lines that begin with "* ", too: a list of things.
 _OWN_VOICE = re.compile(
@@ -61,8 +62,9 @@ def read_fetch(
     held: Fetched | None = None  # a mail that is good if what follows is
     mail: Fetched | None = None  # the one before, when it is known what follows
     number = 0  # the sequence number of the last response
+    talk = 0  # lines since the last body
     try:
-        while True:
+        while (talk := talk + 1) <= TALK_MAX_LINES:
             line = wire.line()
             mail, held = held, None
             if found := _RESPONSE.match(line):
@@ -71,6 +73,7 @@ def read_fetch(
                 if mail is not None and (number == last + 1 or not takes_away(mail, False)):
                     yield mail
                 held = read_response(wire, line, limits)
+                talk = 0 if held is not None and held.raw is not None else talk
             elif line.startswith(tagged):
                 status = line[len(tagged) :]
                 if mail is not None and _STATUS.match(status) and not takes_away(mail, False):
@@ -84,6 +87,7 @@ def read_fetch(
                 on_other(line)
             else:
                 raise ProtocolError(f"unexpected answer to FETCH: {shown(line[:40])!r}")
+        raise ProtocolError(f"the mail server said {TALK_MAX_LINES} things and gave no mail")
     except BaseException:
         for each in filter(None, (mail, held)):
             each.discard()

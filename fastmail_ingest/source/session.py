@@ -28,10 +28,11 @@ from fastmail_ingest.errors import (
 from fastmail_ingest.policy.refusal import Outcome, blames_the_mail, classify
 from fastmail_ingest.source.bearer import OAUTHBEARER, XOAUTH2, Bearer
 from fastmail_ingest.source.deflate import compress
-from fastmail_ingest.source.wire import WiredClient
+from fastmail_ingest.source.wire import WiredClient, shown
 
 CONNECT_TIMEOUT_S = 20.0
 _VERSION = version("fastmail-ingest")
+_NO_IMAP = re.compile("unexpected response|unterminated line")  # the words of imaplib
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +77,9 @@ def explained(account: Account) -> Iterator[None]:
         raise SourceUnavailable(f"{where}: no such host ({error.strerror}). remedy: check host") from error
     except TimeoutError as error:
         raise SourceUnavailable(f"{where}: no answer in time") from error
-    except (OSError, imapclient.exceptions.IMAPClientAbortError) as error:
+    except imapclient.exceptions.IMAPClientAbortError as error:
+        raise _broken_off(where, str(error)) from error
+    except OSError as error:
         raise _by_words(f"{where}: {error or type(error).__name__}") from error
     except imapclient.exceptions.IMAPClientError as error:
         refused = _by_words(f"{where}: {_plain(error)}")
@@ -86,6 +89,16 @@ def explained(account: Account) -> Iterator[None]:
         # and must not end the watching of the others.
         _log.debug("%s", where, exc_info=True)
         raise ProtocolError(f"{where}: unexpected answer ({type(error).__name__}: {error})") from error
+
+
+def _broken_off(where: str, text: str) -> FastmailIngestError:
+    """imaplib gave up: the connection is lost, or what it heard is no IMAP."""
+    if _NO_IMAP.search(text):
+        return ProtocolError(
+            f"{where}: what answers there speaks no IMAP: {shown(text.encode())}. remedy: check host and "
+            "port; in a network with a login page, log in to it first"
+        )
+    return _by_words(f"{where}: {text}")
 
 
 def _with_place(where: str, error: FastmailIngestError) -> FastmailIngestError:

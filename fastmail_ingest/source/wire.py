@@ -21,6 +21,7 @@ from fastmail_ingest.errors import ProtocolError, SourceUnavailable
 BLOCK_BYTES = 512 * 1024
 LINE_MAX_BYTES = 16 * 1024 * 1024  # a SEARCH answer of a mailbox with two million mails
 ANSWER_MAX_BYTES = 4 * LINE_MAX_BYTES  # to one command that imaplib reads the answer of
+ANSWER_MAX_LINES = 50_000  # a list of so many mailboxes
 # An account that has used up its bandwidth at Google is served with less than this, or not at all.
 PACE_MIN_BYTES_PER_S = 1024
 
@@ -176,7 +177,7 @@ class _WiredIMAP4(imaplib.IMAP4):
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, connect_timeout_s: float) -> None:
         self._tls = tls
-        self._answered = 0  # bytes since the last command
+        self._answered = self._lines = 0  # bytes and lines since the last command
         self.sent = 0
         self._leaving = False
         self._connect_timeout_s = connect_timeout_s
@@ -202,7 +203,7 @@ class _WiredIMAP4(imaplib.IMAP4):
         self.wire.replace_socket(sock)
 
     def send(self, data: Any) -> None:  # Buffer, a name that Python has from 3.12 on
-        self._answered = 0
+        self._answered = self._lines = 0
         self.sent += 1
         self.wire.begin()
         super().send(data)
@@ -215,6 +216,9 @@ class _WiredIMAP4(imaplib.IMAP4):
     def readline(self) -> bytes:
         line = self.wire.line()
         self._count(len(line))
+        self._lines += 1
+        if self._lines > ANSWER_MAX_LINES:
+            raise ProtocolError(f"the mail server sent an answer of more than {ANSWER_MAX_LINES} lines")
         if not self._leaving:
             check_bye(line)
         return line
