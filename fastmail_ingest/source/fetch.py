@@ -61,8 +61,7 @@ def read_fetch(
     tagged, limits = tag + b" ", sizes(max_mail, large)
     held: Fetched | None = None  # a mail that is good if what follows is
     mail: Fetched | None = None  # the one before, when it is known what follows
-    number = 0  # the sequence number of the last response
-    talk = 0  # lines since the last body
+    number = talk = 0  # the sequence number of the last response; lines since the last body
     try:
         while (talk := talk + 1) <= TALK_MAX_LINES:
             line = wire.line()
@@ -75,10 +74,9 @@ def read_fetch(
                 held = read_response(wire, line, limits)
                 talk = 0 if held is not None and held.raw is not None else talk
             elif line.startswith(tagged):
-                status = line[len(tagged) :]
-                if mail is not None and _STATUS.match(status) and not takes_away(mail, False):
+                if mail is not None and _STATUS.match(line, len(tagged)) and not takes_away(mail, False):
                     yield mail
-                check_status("FETCH", status)
+                check_status("FETCH", line[len(tagged) :])
                 return
             elif line.startswith(b"* "):
                 if mail is not None and not takes_away(mail, not _OWN_VOICE.match(line)):
@@ -89,9 +87,13 @@ def read_fetch(
                 raise ProtocolError(f"unexpected answer to FETCH: {shown(line[:40])!r}")
         raise ProtocolError(f"the mail server said {TALK_MAX_LINES} things and gave no mail")
     except BaseException:
-        for each in filter(None, (mail, held)):
-            each.discard()
+        _discard(mail, held)
         raise
+
+
+def _discard(*mails: Fetched | None) -> None:
+    for mail in filter(None, mails):
+        mail.discard()
 
 
 def check_status(command: str, text: bytes) -> None:
