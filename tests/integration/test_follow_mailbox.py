@@ -34,9 +34,11 @@ from fastmail_ingest.simulator import (
     Mailbox,
     ServerThread,
     Store,
+    mail_of,
     preload,
 )
 from fastmail_ingest.simulator.faults import VARIANTS
+from fastmail_ingest.simulator.link import Link
 from fastmail_ingest.source.mailbox import Connection
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.ledger import Ledger
@@ -58,6 +60,7 @@ class World:
         self.account = Account("u", "p")
         self.mailbox = self.account.add(Mailbox("INBOX", uid_validity=7))
         self.server = ServerThread(ImapServer(Store([self.account]), faults=self.faults))
+        self.link: ServerThread[Link] | None = None
         redis.client().flushdb()
         self.redis = redis.client()
         self.ledger = Ledger(redis.url, "", Arguments(Keys("fmi"), 90))
@@ -89,9 +92,8 @@ class World:
         return sorted(envelope.uid for envelope in self.appended())
 
     def connect(self) -> Connection:
-        account = config.Account(
-            name="a", host="127.0.0.1", port=self.server.port, tls="off", user="u", password="p"
-        )
+        port = self.link.port if self.link is not None else self.server.port
+        account = config.Account(name="a", host="127.0.0.1", port=port, tls="off", user="u", password="p")
         return Connection(account, 0.5, 1 << 20)
 
     @contextmanager
@@ -214,6 +216,51 @@ def test_uids_that_are_given_out_again_without_a_word_name_other_mails(world: Wo
     assert {envelope.uid_validity for envelope in envelopes} == {7}
 
 
+def test_a_mail_with_three_labels_is_one_mail_whatever_order_its_folders_are_read_in(world: World) -> None:
+    world.account.gmail = True
+    work, everything = (
+        world.server.call(lambda name=name, use=use: world.account.add(Mailbox(name, uid_validity=3, special_use=use)))
+        for name, use in (("Work", ""), ("[Gmail]/Alle Nachrichten", "\\All"))
+    )  # fmt: skip
+    raw = b"Subject: once\r\n\r\n"
+
+    def file() -> None:
+        for number in range(10):
+            for mailbox in (world.mailbox, work, everything):
+                mail = mail_of(raw + b"%d\r\n" % number)
+                mail.gm_msgid, mail.labels = 1 << 60 | number, ("\\Inbox", "Work", "Gr&APwA3w-e")
+                mailbox.append(mail)
+
+    world.server.call(file)
+    with world.followed(("\\All", "INBOX", "Work")):
+        wait_until(
+            lambda: all(world.ledger.accounts.fresh([MailboxKey("a", "Work")])), "the last one is read"
+        )
+    envelopes = world.appended()
+    assert len(envelopes) == 10
+    assert {envelope.mailbox for envelope in envelopes} == {"\\All"}
+    assert {envelope.labels for envelope in envelopes} == {("\\Inbox", "Work", "Grüße")}
+    assert {envelope.id.rpartition(":")[0] for envelope in envelopes} == {"a:gm"}
+
+
+def test_a_folder_of_a_suspicious_size_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.account.gmail = True
+    world.add(1000)
+    with world.followed():
+        wait_until(lambda: len(world.uids()) == 1000, "all are appended")
+    assert "has exactly 1000 mails" in caplog.text
+    assert "lift the limit" in caplog.text
+
+
+def test_a_use_that_no_mailbox_has_is_told_with_those_that_there_are(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with world.followed(("\\Junk", "INBOX")):
+        wait_until(lambda: all(world.ledger.accounts.fresh([KEY])), "the other one is read")
+    assert "mailbox '\\\\Junk' cannot be opened" in caplog.text
+    assert "name mailboxes that exist: INBOX" in caplog.text
+
+
 def test_start_now_leaves_alone_what_is_there_and_loses_nothing_from_then_on(world: World) -> None:
     world.add(30)
     with world.followed(begin_now=True):
@@ -243,6 +290,47 @@ def test_mailboxes_that_share_a_connection_are_opened_only_when_there_is_news(wo
             lambda: all(world.ledger.accounts.fresh([MailboxKey("a", name) for name in names])),
             "all are fresh",
         )
+
+
+@pytest.fixture
+def link(world: World) -> Iterator[ServerThread[Link]]:
+    """A line between us and the mail server that can break."""
+    with ServerThread(Link(world.server.port)) as line:
+        world.link = line
+        yield line
+
+
+def test_a_nat_that_forgets_us_while_we_idle_costs_no_mail(world: World, link: ServerThread[Link]) -> None:
+    world.add(5)
+    with world.followed():
+        wait_until(lambda: len(world.uids()) == 5, "all are appended")
+        for round_ in range(2):
+            link.call(link.server.forget)  # no reset, no end: nothing will ever come over it again
+            world.add(3)
+            wait_until(lambda round_=round_: len(world.uids()) == 8 + 3 * round_, "what came is appended")
+    assert link.server.accepted >= 3
+
+
+def test_a_sleep_of_the_whole_machine_is_survived(world: World, link: ServerThread[Link]) -> None:
+    world.add(5)
+    with world.followed():
+        wait_until(lambda: len(world.uids()) == 5, "all are appended")
+        link.call(lambda: setattr(link.server, "black_hole", True))
+        world.add(3)
+        accepted = link.server.accepted
+        wait_until(lambda: link.server.accepted > accepted + 1, "it has tried again, in vain")
+        link.call(lambda: setattr(link.server, "black_hole", False))
+        wait_until(lambda: len(world.uids()) == 8, "what came is appended")
+
+
+def test_a_line_that_is_cut_again_and_again_costs_no_mail(world: World, link: ServerThread[Link]) -> None:
+    with world.followed():
+        for round_ in range(5):
+            world.add(20)
+            wait_until(lambda round_=round_: len(world.uids()) > 20 * round_, "some are appended")
+            link.call(link.server.cut)
+        wait_until(lambda: len(world.uids()) == 100, "all are appended")
+    assert world.uids() == list(range(1, 101))
 
 
 def test_freshness_goes_on_while_nothing_comes(world: World) -> None:
