@@ -213,6 +213,22 @@ def test_whoever_moves_the_cursor_is_followed(shop: Shop, monkeypatch: pytest.Mo
     assert shop.position(path) == path.stat().st_size
 
 
+def test_a_mail_that_a_hand_took_away_is_imported_again(shop: Shop) -> None:
+    path = shop.file("a", mbox(MAILS))
+    shop(path)
+    shop.fetched(7, mail(77))
+    stream = shop.stream
+    lane = stream.keys.lanes[Lane.BACKFILL]
+    (first, _), *_ = stream.client.xrange(lane)
+    stream.client.xdel(lane, first)
+    assert stream.ledger.reconcile()[0] == 1
+    # The mailboxes of the account have nothing to do with it.
+    assert stream.ledger.cursor(MailboxKey("a", "INBOX")).last_uid == 7
+    said = shop(path)
+    assert (said["read"], said["new"]) == (30, 1)
+    assert_invariants(stream.client)
+
+
 def test_one_bad_path_harms_no_other(shop: Shop) -> None:
     good = shop.file("good", mbox(MAILS))
     cut = shop.file("cut.gz", gzip.compress(mbox([mail(n) for n in range(50, 60)]))[:-9])

@@ -91,8 +91,9 @@ local function rewind(identity)
     end
     return
   end
-  -- Its name does not tell where it is: all of the account's mailboxes are read again.
+  -- Its name does not tell where it is: all of the account's mailboxes are read again, or all of its archives.
   local account = ARGV[1] .. (string.match(identity, '^([^:]+):') or '') .. ':'
+  if string.find(identity, '^[^:]+:import:') then account = account .. 'import:' end
   for at = 9, #KEYS do
     if string.sub(KEYS[at], 1, #account) == account then redis.call('HSET', KEYS[at], 'last_uid', '0') end
   end
