@@ -62,7 +62,9 @@ _RETRY = re.compile(
 )
 _HUMAN = re.compile(
     r"web browser|application-specific password|app password|account (?:is )?(?:disabled|locked|blocked)"
-    r"|not enabled for imap|imap (?:access )?is disabled|disabled imap",
+    r"|not enabled for imap|imap (?:access )?is disabled|disabled imap"
+    # Exchange Online, to SELECT after a good login: IMAP is switched off for the mailbox.
+    r"|user is authenticated but not connected",
     re.IGNORECASE,
 )
 

@@ -24,6 +24,7 @@ SAID = [
     ("[ALERT] Application-specific password required: https://support.google.com/accounts/answer/185833", Outcome.SUSPEND),
     ("[WEBALERT https://accounts.google.com/signin/continue] Web login required.", Outcome.SUSPEND),
     ("[ALERT] Your account is not enabled for IMAP use.", Outcome.SUSPEND),
+    ("User is authenticated but not connected.", Outcome.SUSPEND),
     ("[CORRUPTION] Mail is damaged", Outcome.QUARANTINE),
     ("[NONEXISTENT] Unknown Mailbox: Sents (now in authenticated state)", Outcome.QUARANTINE),
     ("[X-UNHEARD-OF] something", Outcome.UNKNOWN),
