@@ -15,6 +15,7 @@ from fastmail_ingest.config import Account
 from fastmail_ingest.errors import LoginRefused, SourceUnavailable
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.policy.uidplan import Window
+from fastmail_ingest.source.deflate import DeflatedSocket
 from fastmail_ingest.source.mailbox import Connection
 
 COUNT = 120
@@ -181,11 +182,14 @@ def account(dovecot: Dovecot, **changes: object) -> Account:
     return Account(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("tls", ["off", "starttls", "on"])
-def test_each_kind_of_connection(dovecot, mailbox, tls) -> None:
+def test_each_kind_of_connection(dovecot, mailbox, tls, compress) -> None:
     port = dovecot.tls_port if tls == "on" else dovecot.port
     ca_file = "" if tls == "off" else str(dovecot.certificate)
-    source = Connection(account(dovecot, tls=tls, port=port, tls_ca_file=ca_file), 10.0, 1 << 20)
+    source = Connection(
+        account(dovecot, tls=tls, port=port, tls_ca_file=ca_file, compress=compress), 10.0, 1 << 20
+    )
     state = source.examine("INBOX")
     fetched = list(source.fetch(Window(1, state.uid_next - 1)))
     source.close()
@@ -221,6 +225,35 @@ def test_idle_wakes(dovecot) -> None:
     source.wait(30.0, Stopper().fd)
     source.look()
     assert source.uids_above(0) == [1]
+    source.close()
+
+
+def test_a_compressed_connection_is_woken_and_goes_on(dovecot) -> None:
+    source = Connection(account(dovecot, user="dense", compress=True), 30.0, 1 << 20)
+    assert isinstance(source._client.wire.sock, DeflatedSocket)
+    source.examine("INBOX")
+    raws = [b"Subject: %d\r\n\r\n" % number + bytes((65 + number,)) * 300_000 for number in range(3)]
+    with dovecot.client("dense") as other:
+        for raw in raws:
+            other.append("INBOX", raw)
+    source.wait(30.0, Stopper().fd)
+    source.look()
+    assert [mail.raw for mail in source.fetch(Window(1, 3))] == raws
+    source.close()
+
+
+def test_a_mailbox_is_found_by_its_use_and_asked_about_without_opening_it(dovecot) -> None:
+    with dovecot.client("dense") as client:
+        client.create_folder("Alle Nachrichten")
+        client.append("Alle Nachrichten", b"Subject: x\r\n\r\n")
+    source = Connection(account(dovecot, user="dense"), 30.0, 1 << 20)
+    told = source.status("\\All")
+    assert told is not None
+    assert (told.uid_next, told.exists) == (2, 1)
+    opened = source.examine("\\All")
+    assert (opened.uid_validity, opened.uid_next) == (told.uid_validity, told.uid_next)
+    assert source.status("\\All") is None, "not to be asked about the mailbox that is open"
+    assert source.status("No such mailbox") is None
     source.close()
 
 

@@ -41,9 +41,16 @@ mail_home = {base}/mail/%u
 mail_location = maildir:~/Maildir:LAYOUT=fs
 mail_fsync = never
 mailbox_idle_check_interval = 1 secs
+mail_plugins = zlib
+protocol imap {{
+  mail_plugins = zlib imap_zlib
+}}
 namespace inbox {{
   inbox = yes
   separator = /
+  mailbox "Alle Nachrichten" {{
+    special_use = \\All
+  }}
 }}
 passdb {{
   driver = static
