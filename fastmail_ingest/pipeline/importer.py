@@ -7,7 +7,8 @@ anywhere here costs reading some of them a second time, and nothing else.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
@@ -28,6 +29,7 @@ from fastmail_ingest.pipeline.room import Room
 
 _log = logging.getLogger(__name__)
 BEGINNING_BYTES = 64 * 1024  # of a mail in a blob, that its entry has, too
+AHEAD = 2  # appends under way while the next mails are read: one of them is on its way to Redis, one is taken
 _VALIDITY = 1  # an archive that has changed has another key
 
 
@@ -125,12 +127,11 @@ class Importer:
             appending = _Appending(beside, self._append)
             try:
                 for batch in self._batches(archive, position):
-                    self._note(appending.finish())
                     append = Append(
                         key, batch.mails, Cursor(_VALIDITY, batch.position), stored,
                         by_content=True, lane=Lane.BACKFILL, found_in=IMPORTS,
                     )  # fmt: skip
-                    appending.begin(append, batch.large)
+                    self._note(appending.begin(append, batch.large))
                     stored = append.cursor
             except (ArchiveError, BlobUnavailable):
                 self._note(appending.finish())
@@ -181,36 +182,33 @@ class Importer:
         payload = codec.encode(_envelope(identity, where, mail, (hashed, raw, blob)))
         return NewMail(identity, content_key(account, hashed), payload)
 
-    def _note(self, finished: tuple[int, Appended] | None) -> None:
-        if finished is None:
-            return
-        count, done = finished
-        self.counts.new += done.new
-        self.counts.known += count - done.new
-        self._progress()
-        if not done.in_place:
-            raise _Moved
+    def _note(self, finished: Iterable[tuple[int, Appended]]) -> None:
+        for count, done in finished:
+            self.counts.new += done.new
+            self.counts.known += count - done.new
+            self._progress()
+            if not done.in_place:
+                raise _Moved
 
 
 class _Appending:
-    """At most one append under way."""
+    """Appends that are under way, in order; never more than AHEAD."""
 
     def __init__(self, beside: ThreadPoolExecutor, append: Callable[[Append, Underway], Appended]) -> None:
         self._beside = beside
         self._append = append
-        self._under_way: tuple[int, Future[Appended]] | None = None
+        self._under_way: deque[tuple[int, Future[Appended]]] = deque()
 
-    def begin(self, append: Append, large: Underway) -> None:
-        """Begin one; none must be under way."""
-        self._under_way = len(append.mails), self._beside.submit(self._append, append, large)
+    def begin(self, append: Append, large: Underway) -> Iterator[tuple[int, Appended]]:
+        """Begin one when fewer are under way; yields how many mails older ones had and what came of them."""
+        yield from self.finish(AHEAD - 1)
+        self._under_way.append((len(append.mails), self._beside.submit(self._append, append, large)))
 
-    def finish(self) -> tuple[int, Appended] | None:
-        """Wait for the one under way, if any; returns how many mails it had and what came of it."""
-        if self._under_way is None:
-            return None
-        count, future = self._under_way
-        self._under_way = None
-        return count, future.result()
+    def finish(self, left: int = 0) -> Iterator[tuple[int, Appended]]:
+        """Wait until only so many are under way; yields as `begin`."""
+        while len(self._under_way) > left:
+            count, future = self._under_way.popleft()
+            yield count, future.result()
 
 
 def _envelope(identity: str, where: str, mail: Archived, content: tuple[bytes, bytes, str]) -> codec.Envelope:
