@@ -133,7 +133,7 @@ class Importer:
                     )  # fmt: skip
                     self._note(appending.begin(append, batch.large))
                     stored = append.cursor
-            except (ArchiveError, BlobUnavailable):
+            except (_Moved, ArchiveError, BlobUnavailable):
                 self._note(appending.finish())
                 raise
             self._note(appending.finish())
@@ -183,12 +183,14 @@ class Importer:
         return NewMail(identity, content_key(account, hashed), payload)
 
     def _note(self, finished: Iterable[tuple[int, Appended]]) -> None:
+        moved = False
         for count, done in finished:
             self.counts.new += done.new
             self.counts.known += count - done.new
             self._progress()
-            if not done.in_place:
-                raise _Moved
+            moved = moved or not done.in_place
+        if moved:
+            raise _Moved
 
 
 class _Appending:
