@@ -98,8 +98,7 @@ def kill_again_and_again(path: Path, count: int, kills: int) -> tuple[int, int]:
     ):
         for number in range(1, kills + 1):
             process = importing(run, path)
-            due = count * number // (kills + 1)
-            wait_until(lambda: len(run.handled()) >= due, "it goes on", DEADLINE_S)  # noqa: B023 - called at once
+            run.wait_for_lines(count * number // (kills + 1))
             process.send_signal(signal.SIGKILL)
             process.communicate()
         out, _ = importing(run, path).communicate()

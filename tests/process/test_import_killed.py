@@ -47,7 +47,7 @@ def test_killed_again_and_again(
     run = house(**SETTINGS).start()
     for number in range(1, 5):
         process = importing(run, archive)
-        wait_until(lambda: len(run.handled()) > COUNT * number // 6, "it goes on")  # noqa: B023
+        run.wait_for_lines(COUNT * number // 6)
         assert process.poll() is None
         process.kill()
         process.communicate()
@@ -63,7 +63,7 @@ def test_stopped_by_ctrl_c(
 ) -> None:
     run = house(**SETTINGS).start()
     process = importing(run, archive)
-    wait_until(lambda: len(run.handled()) > 200, "it goes on")
+    run.wait_for_lines(200)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (1, b"")
@@ -77,7 +77,7 @@ def test_redis_goes_away_and_comes_back(
 ) -> None:
     run = house(**SETTINGS).start()
     process = importing(run, archive)
-    wait_until(lambda: len(run.handled()) > 200, "it goes on")
+    run.wait_for_lines(200)
     redis_server.kill()
     redis_server.start()
     _, err = process.communicate(timeout=90)
@@ -92,7 +92,7 @@ def test_live_mail_overtakes_an_import(
 ) -> None:
     run = house(**SETTINGS).start()
     process = importing(run, archive)
-    wait_until(lambda: len(run.handled()) > 200, "it goes on")
+    run.wait_for_lines(200)
     simulated.add(50)
     wait_until(
         lambda: sum(name.startswith("sim:INBOX") for name in run.handled()) == 50, "live mail is handled"

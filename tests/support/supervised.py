@@ -100,7 +100,8 @@ class Supervised:
         """Each call of the handler: the mail's id and attempt."""
         if not self.calls_file.exists():
             return []
-        lines = self.calls_file.read_text().splitlines()
+        # A line that is just being written is no call yet.
+        lines = self.calls_file.read_text().rpartition("\n")[0].splitlines()
         return [(identity, int(attempt)) for identity, attempt in (line.rsplit(" ", 1) for line in lines)]
 
     def handled(self) -> set[str]:
