@@ -46,7 +46,7 @@ def from_mbox(piece: Piece, max_mail: int) -> Archived:
             mail.gm_msgid = found[1].decode()
     else:
         raw = _without_storage(mail, raw)
-    if not piece.exact and b">From " in raw:
+    if piece.quoted:
         raw = _QUOTED_FROM.sub(rb"\1", raw)
     return _limited(mail, with_crlf(raw), max_mail, cut=piece.cut)
 

@@ -15,6 +15,8 @@ BLOCK_BYTES = 256 * 1024
 KEEP_BYTES = 256 * 1024  # of a mail that is too large
 
 _MARK = b"\nFrom "
+_WORD = b"From "
+_QUOTE = b">From "
 _LINE_MAX = 1000  # bytes of a "From " line
 # asctime, with or without a zone, before or behind the year: a time of day, and a year, with words around.
 DATED = re.compile(
@@ -32,8 +34,8 @@ Read = Callable[[int], bytes]
 class Piece(msgspec.Struct, gc=False):
     """One mail as it stands in the file: its "From " line, its bytes, and the position behind it.
 
-    `size` is that of the whole mail, also when only its beginning was kept (`cut`). `exact`: its length was
-    told by a header, so nothing in it is quoted.
+    `size` is that of the whole mail, also when only its beginning was kept (`cut`). `quoted`: there may be
+    lines in it that were quoted because they begin with "From ".
     """
 
     line: bytes
@@ -41,7 +43,7 @@ class Piece(msgspec.Struct, gc=False):
     end: int
     size: int
     cut: bool = False
-    exact: bool = False
+    quoted: bool = False
 
 
 class Splitter:
@@ -76,23 +78,27 @@ class Splitter:
         """The mail whose text begins at `start` of the buffer."""
         told = self._told_end(start)
         if told is not None:
-            return self._made(start, *told, exact=True)
-        at = start
+            return self._made(start, *told)
+        at, quoted = start, False
         while True:
-            found = self._buffer.find(_MARK, at)
+            # One search for both: the ends of mails, and what is quoted. It is what splitting costs.
+            found = self._buffer.find(_WORD, at)
             if found < 0:
                 if self._at_end:
-                    return self._last(start)
-                # What may be the beginning of a mark is looked at again.
-                at = max(start, len(self._buffer) - len(_MARK) + 1)
+                    return self._last(start, quoted)
+                # What may be the beginning of the word is looked at again.
+                at = max(start, len(self._buffer) - len(_WORD) + 1)
                 if len(self._buffer) - start > self._max_mail + _LINE_MAX:
                     return self._too_large(start)
                 self._more()
                 continue
-            end = self._ends_before(found, start)
-            if end is not None:
-                return self._made(start, end, found + 1)
             at = found + 1
+            if self._buffer.startswith(_QUOTE, found - 1):
+                quoted = True
+            elif self._buffer.startswith(_MARK, found - 1):
+                end = self._ends_before(found - 1, start)
+                if end is not None:
+                    return self._made(start, end, found, quoted=quoted)
 
     def _ends_before(self, mark: int, start: int) -> int | None:
         """Where the mail ends if the mark is that of the next one: before the empty line. Else None."""
@@ -109,19 +115,19 @@ class Splitter:
                 return None
         return max(end, start)
 
-    def _made(self, start: int, end: int, follows: int, *, exact: bool = False) -> Piece:
+    def _made(self, start: int, end: int, follows: int, *, quoted: bool = False) -> Piece:
         with memoryview(self._buffer) as view:
             return Piece(
-                bytes(view[:start]), bytes(view[start:end]), self._base + follows, end - start, exact=exact
+                bytes(view[:start]), bytes(view[start:end]), self._base + follows, end - start, quoted=quoted
             )
 
-    def _last(self, start: int) -> Piece:
+    def _last(self, start: int, quoted: bool) -> Piece:
         end = len(self._buffer)
         if self._buffer.endswith(b"\n\n"):
             end -= 1
         elif self._buffer.endswith(b"\n\r\n"):
             end -= 2
-        return self._made(start, max(end, start), len(self._buffer))
+        return self._made(start, max(end, start), len(self._buffer), quoted=quoted)
 
     # --- mails that are too large ------------------------------------------------------------------
 
@@ -136,7 +142,7 @@ class Splitter:
         end, follows = ends
         size = self._base + end - begin
         self._forget(follows)
-        return Piece(line, kept, self._base, size, cut=True)
+        return Piece(line, kept, self._base, size, cut=True, quoted=_QUOTE in kept)
 
     def _next_end(self) -> tuple[int, int] | None:
         """Where the mail in the buffer ends and the next begins; None if that is not in it."""
