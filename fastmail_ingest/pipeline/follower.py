@@ -107,6 +107,10 @@ class Follower:
     def _start(self, state: MailboxState) -> Cursor:
         cursor = self._transfer.cursor(self.key)
         begin = uidplan.start(cursor, state, begin_now=self._plan.begin_now)
+        if begin != cursor:
+            # Written down at once, whatever happens to us: what comes from this moment on is to be handled,
+            # and no name that is given from now on may be given a second time.
+            self._transfer.move(self.key, begin)
         if begin.match_until and begin != cursor:
             _log.warning(
                 "%s: its UIDs are void (UIDVALIDITY was %d, is %d, UIDNEXT %d); reading it anew, known mails "
@@ -114,8 +118,6 @@ class Follower:
                 self.key, cursor.uid_validity, state.uid_validity, state.uid_next,
             )  # fmt: skip
         elif begin.last_uid and cursor == Cursor():
-            # Written down at once: what comes from this moment on is to be handled, whatever happens to us.
-            self._transfer.move(self.key, begin)
             _log.info("%s: %d mails that are there are left alone (start = now)", self.key, state.exists)
         self._quarantine.load(begin.uid_validity)
         return begin

@@ -43,8 +43,11 @@ def start(cursor: Cursor, state: MailboxState, *, begin_now: bool = False) -> Cu
     fell = state.told and state.uid_next <= cursor.last_uid
     if same and state.sticky and not fell:
         return cursor
-    generation = cursor.uid_validity // _GENERATION + 1 if same else 0
-    return Cursor(state.uid_validity + generation * _GENERATION, 0, match_until=state.uid_next - 1)
+    # A generation is never taken back: an older UIDVALIDITY may come again.
+    generation = cursor.uid_validity // _GENERATION + same
+    # A server that only lagged behind shows what we have read already up to there.
+    known = max(state.uid_next - 1, cursor.last_uid) if same else state.uid_next - 1
+    return Cursor(state.uid_validity + generation * _GENERATION, 0, match_until=known)
 
 
 def is_current(cursor: Cursor, state: MailboxState) -> bool:

@@ -77,8 +77,9 @@ OLD = Cursor(uid_validity=7, last_uid=50)
         # made anew: another UIDVALIDITY
         (MailboxState(8, 20, 3), Cursor(8, 0, 19)),
         # UIDs given out again under the same UIDVALIDITY: a generation of our own
-        (MailboxState(7, 50, 3), Cursor((1 << 32) + 7, 0, 49)),
-        (MailboxState(7, 1, 0), Cursor((1 << 32) + 7, 0, 0)),
+        # and what we have read is recognised if it comes again
+        (MailboxState(7, 50, 3), Cursor((1 << 32) + 7, 0, 50)),
+        (MailboxState(7, 1, 0), Cursor((1 << 32) + 7, 0, 50)),
         # UIDs that do not outlive the session
         (MailboxState(7, 900, 3, sticky=False), Cursor((1 << 32) + 7, 0, 899)),
         # a server that does not tell UIDNEXT: the last mail was removed, that is all
@@ -96,6 +97,8 @@ def test_generations_go_on() -> None:
     behind = Cursor(second.uid_validity, 9)
     third = uidplan.start(behind, MailboxState(7, 5, 3))
     assert third.uid_validity == (2 << 32) + 7
+    other = uidplan.start(third, MailboxState(8, 5, 3))
+    assert uidplan.start(other, MailboxState(7, 5, 3)).uid_validity == third.uid_validity
 
 
 def test_a_new_mailbox_begins_with_all_or_with_what_comes_from_now_on() -> None:
