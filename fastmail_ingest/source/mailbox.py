@@ -92,6 +92,7 @@ class Connection:
         """Open a mailbox for reading only."""
         with explained(self._account):
             self._open = mailbox
+            self._client.wire.shrink()
             try:
                 answer = self._client.select_folder(self._name_of(mailbox), readonly=True)
             except IMAPClientAbortError:

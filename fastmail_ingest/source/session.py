@@ -156,6 +156,8 @@ def log_in(account: Account, timeout_s: float, tokens: Tokens | None = None) -> 
     Raises LoginRefused, SourceUnavailable or ProtocolError.
     """
     with explained(account):
+        # Before the connection: an account without a grant has nothing to say to its server.
+        token = "" if tokens is None else tokens.token()
         context = None if account.tls == "off" else _tls_context(account.tls_ca_file)
         client = WiredClient(
             account.host,
@@ -170,7 +172,7 @@ def log_in(account: Account, timeout_s: float, tokens: Tokens | None = None) -> 
             if tokens is None:
                 client.login(account.user, account.password)
             else:
-                _log_in_by_token(client, account, tokens)
+                _log_in_by_token(client, account, tokens, token)
             # RFC 9051 7.2.2: what a server can do may change with the login.
             client.capabilities()
             _introduce(client)
@@ -182,9 +184,8 @@ def log_in(account: Account, timeout_s: float, tokens: Tokens | None = None) -> 
     return client
 
 
-def _log_in_by_token(client: WiredClient, account: Account, tokens: Tokens) -> None:
+def _log_in_by_token(client: WiredClient, account: Account, tokens: Tokens, token: str) -> None:
     """XOAUTH2 (Google, Microsoft) or, where only that is offered, OAUTHBEARER (RFC 7628)."""
-    token = tokens.token()
     bearer = client.has_capability("AUTH=OAUTHBEARER") and not client.has_capability("AUTH=XOAUTH2")
     exchange = Bearer(OAUTHBEARER if bearer else XOAUTH2, account.user, token)
     try:

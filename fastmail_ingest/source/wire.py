@@ -19,6 +19,7 @@ from imapclient import IMAPClient, SocketTimeout
 from fastmail_ingest.errors import ProtocolError, SourceUnavailable
 
 BLOCK_BYTES = 512 * 1024
+IDLE_BYTES = 16 * 1024  # a quiet connection needs no more; the buffer grows when bytes come fast
 LINE_MAX_BYTES = 16 * 1024 * 1024  # a SEARCH answer of a mailbox with two million mails
 ANSWER_MAX_BYTES = 4 * LINE_MAX_BYTES  # to one command that imaplib reads the answer of
 ANSWER_MAX_LINES = 50_000  # a list of so many mailboxes
@@ -31,10 +32,9 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self._buffer = bytearray(BLOCK_BYTES)
-        self._view = memoryview(self._buffer)
-        self._start = 0
-        self._end = 0
+        self._start = self._end = 0
+        self._buffer = bytearray()
+        self._resize(IDLE_BYTES)
         self.kept_pace: Callable[[], None] = lambda: None  # called while a long answer comes fast enough
         self.begin()
 
@@ -63,12 +63,15 @@ class Wire:
         elif self._end == len(self._buffer):
             self._compact()
         began = time.monotonic()
+        room = len(self._buffer) - self._end
         count = self.sock.recv_into(self._view[self._end :])
         self._waited_s += time.monotonic() - began
         if count == 0:
             raise SourceUnavailable("the mail server closed the connection")
         self._end += count
         self._received += count
+        if count == room and len(self._buffer) < BLOCK_BYTES:
+            self._resize(min(2 * len(self._buffer), BLOCK_BYTES))
         if self._waited_s >= self._patience_s:
             self._judge_pace()
 
@@ -133,12 +136,16 @@ class Wire:
         return taken
 
     def shrink(self) -> None:
-        """Give back the memory of an empty buffer; it comes again, page by page, as bytes arrive."""
-        if self._start == self._end:
-            self._view.release()
-            self._buffer = bytearray(BLOCK_BYTES)  # calloc: untouched pages cost nothing
-            self._view = memoryview(self._buffer)
-            self._start = self._end = 0
+        """Give back the memory that a quiet connection does not need."""
+        if len(self._buffer) > IDLE_BYTES and self._end - self._start <= IDLE_BYTES:
+            self._resize(IDLE_BYTES)
+
+    def _resize(self, size: int) -> None:
+        kept = bytes(self._buffer[self._start : self._end])
+        self._buffer = bytearray(size)
+        self._view = memoryview(self._buffer)
+        self._view[: len(kept)] = kept
+        self._start, self._end = 0, len(kept)
 
     def skip(self, count: int) -> None:
         """Read past `count` bytes without keeping them."""

@@ -207,11 +207,11 @@ def test_untagged_responses_in_any_order_change_nothing(before: list[bytes], dur
         for _ in range(2):
             tag, command = stage.hear()
             stage.say(*during, *([b"* SEARCH 1"] if b"SEARCH" in command else []), tag + b" OK [X-Y] done")
-        tag, _ = stage.hear()
-        stage.say(*during, b"* 1 FETCH (FLAGS (\\Seen) UID 1 BODY[] {%d}" % len(raw))
-        stage.send(raw + b")\r\n")
-        stage.say(*during, tag + b" OK FETCH done")
-        stage.wait_for_the_end()
+        while True:  # where it is not sure, it asks for one mail once more
+            tag, _ = stage.hear()
+            stage.say(*during, b"* 1 FETCH (FLAGS (\\Seen) UID 1 BODY[] {%d}" % len(raw))
+            stage.send(raw + b")\r\n")
+            stage.say(*during, tag + b" OK FETCH done")
 
     with scripted(play) as port:
         assert [mail.raw for mail in use(port)] == [raw]
