@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from fastmail_ingest.policy import backoff, budget
 from fastmail_ingest.policy.breaker import State
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 # An account that fails so often in a row is asked by one connection at a time, the others wait.
 BREAKER_FAILURES = 5
@@ -35,6 +36,10 @@ BREAKER_RECOVERY_S = 5.0
 # Between two connects to one host: a hundred at once look like an attack.
 RAMP_S = 0.1
 _LOOK_S = 1.0  # how old the standing may be that others wrote
+# Whoever has made room for others stays away for so long: they look for it once in _LOOK_S.
+TURN_S = 2 * _LOOK_S
+# A Redis that hangs is asked once in so long: all threads of the account wait for the one that asks.
+AWAY_S = 2.0
 _PROBE_S = 60.0  # so long one process may probe before the next may
 _SLOTS_BACK_S = 3600.0
 _REASON_MAX = 500  # characters
@@ -91,8 +96,11 @@ class Gate:
         self._lock = threading.RLock()
         self._state = AccountState()
         self._looked_at = -_LOOK_S
+        self._away_until = 0.0  # Redis; monotonic, as all times here but those in `_state`
+        self._untold = False  # Redis does not know `_state` yet
         self._inside = 0
         self._probing = False
+        self._wrong_at = 0.0  # when we last heard that the account takes no new connection
         self._slots = terms.slots
         self._shrunk_at = 0.0
         self._wanted_at = 0.0
@@ -161,19 +169,38 @@ class Gate:
         if now - self._looked_at < _LOOK_S:
             return
         self._looked_at = now
-        try:
-            found = self._books.state(self.account)
-        except self._books.unavailable:
+        if self._untold:
+            self._write(self._state)
+            return
+        found = self._ask(lambda: self._books.state(self.account))
+        if found is None or self._probing:
             return  # what we know ourselves must do
-        if not self._probing:
-            self._state = found
+        if found.standing != "ok" and self._state.standing == "ok":
+            self._wrong_at = now
+        self._state = found
+
+    def _ask(self, ask: Callable[[], _T]) -> _T | None:
+        """What the books answer; None while Redis is away."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            return ask()
+        except self._books.unavailable as error:
+            self._away_until = time.monotonic() + AWAY_S
+            _log.debug("account %s: what we know of it stays ours alone: %s", self.account, error)
+            return None
 
     # --- how it went -------------------------------------------------------------------------------
 
-    def good(self) -> None:
-        """The account has served us: whatever was wrong is over."""
+    def good(self, entered_at: float) -> None:
+        """The account has served a connection that was let in then: whatever was wrong before that is over.
+
+        An older connection tells nothing: it may live on where no new one is taken.
+        """
         self._breaker.success()
         with self._lock:
+            if entered_at < self._wrong_at:
+                return
             self._token_refused = self._probing = False
             if self._state.standing != "ok":
                 _log.info("account %s serves us again", self.account)
@@ -188,6 +215,7 @@ class Gate:
 
     def _judge(self, error: FastmailIngestError, failures: int) -> float:
         if isinstance(error, LoginRefused | LimitReached):
+            self._wrong_at = time.monotonic()
             self._breaker.success()  # it is there, and answers
             return self._refused(error)
         self._breaker.failure(error)
@@ -196,6 +224,7 @@ class Gate:
             _log.warning("%s; going on with %d connections", error, self._slots)
             return _spread(backoff.TOO_MANY_CONNECTIONS, failures)
         if isinstance(error, SourceUnavailable) and error.retry_after_s:
+            self._wrong_at = time.monotonic()
             return self._shut("resting", error, backoff.RECONNECT)
         wait_s = _spread(backoff.RECONNECT, failures)
         _log.warning("%s; next try in %.1f s", error, wait_s)
@@ -226,10 +255,11 @@ class Gate:
 
     def _write(self, state: AccountState) -> None:
         self._state = state
-        try:
-            self._books.put_state(self.account, state)
-        except self._books.unavailable as error:
-            _log.debug("account %s: its standing stays ours alone: %s", self.account, error)
+        self._untold = self._ask(lambda: self._told(state)) is None
+
+    def _told(self, state: AccountState) -> bool:
+        self._books.put_state(self.account, state)
+        return True
 
     # --- the budget --------------------------------------------------------------------------------
 
@@ -237,11 +267,9 @@ class Gate:
         """Book what was fetched; it counts even if Redis cannot be told now."""
         with self._lock:
             unbooked = self._unbooked = [self._unbooked[0] + size, self._unbooked[1] + commands]
-            try:
-                self._by_hour = self._books.spend(self.account, *unbooked)
-                self._unbooked = [0, 0]
-            except self._books.unavailable as error:
-                _log.debug("account %s: %d bytes are not booked yet: %s", self.account, unbooked[0], error)
+            by_hour = self._ask(lambda: self._books.spend(self.account, *unbooked))
+            if by_hour is not None:
+                self._by_hour, self._unbooked = by_hour, [0, 0]
 
     def check_budget(self) -> None:
         """Raise LimitReached if the bytes of a day are used up, until there are some again."""
@@ -250,10 +278,9 @@ class Gate:
             return
         with self._lock:
             if self._by_hour is None:
-                try:
-                    self._by_hour = self._books.spent(self.account)
-                except self._books.unavailable:
-                    return  # asked again before the next window
+                self._by_hour = self._ask(lambda: self._books.spent(self.account))
+            if self._by_hour is None:
+                return  # asked again before the next window
             now = time.time()
             if wait_s := budget.wait_s(self._by_hour, limit, now):
                 used = budget.spent(self._by_hour, now)

@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from fastmail_ingest.errors import FetchRefused, LimitReached, ProtocolError, SourceUnavailable
+from fastmail_ingest.errors import (
+    FetchRefused,
+    LimitReached,
+    LoginRefused,
+    ProtocolError,
+    ServerBusy,
+    SourceUnavailable,
+    TooManyConnections,
+)
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.pipeline.gate import Gate
 from fastmail_ingest.pipeline.ports import MailSource
@@ -58,6 +66,7 @@ class History:
         self._around = around
         self._left = list(plan.uids)
         self._width = Width(min(widths.FIRST, UIDS_MAX))
+        self._entered_at = 0.0
 
     def run(self) -> None:
         """Take over all of them.
@@ -75,6 +84,9 @@ class History:
                 cursor = self._over_one_connection(cursor)
             except LimitReached as error:
                 self._wait(self._around.gate.failed(error, 1), str(error))
+            except LoginRefused as error:
+                if self._around.gate.failed(error, 1) > 0:
+                    raise
             except (SourceUnavailable, ProtocolError) as error:
                 failures = failures + 1 if len(self._left) == before else 1
                 if failures >= TRIES:
@@ -97,6 +109,7 @@ class History:
         gate = self._around.gate
         while wait_s := gate.try_enter():
             self._wait(wait_s, gate.reason)
+        self._entered_at = time.monotonic()
         try:
             source = self._around.connect()
             try:
@@ -124,8 +137,8 @@ class History:
             # Only the position: by an operator, or by another such import.
             self._transfer.cursor(self._plan.key)
             return cursor
-        except LimitReached:
-            raise
+        except (LimitReached, ServerBusy, TooManyConnections):
+            raise  # no mail is to blame
         except (FetchRefused, SourceUnavailable, ProtocolError) as error:
             self._width = widths.after_failure(self._width, len(part))
             if self._width.failed_alone >= FAILURES_ALONE:
@@ -140,7 +153,7 @@ class History:
         )
         del self._left[: len(part)]
         self._around.gate.spend(moved.size, 1)
-        self._around.gate.good()
+        self._around.gate.good(self._entered_at)
         self._around.progress(len(part), moved.size)
         return moved.cursor
 

@@ -20,7 +20,7 @@ from fastmail_ingest.errors import (
 )
 from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.pipeline.follower import Around, Follower, FollowPlan
-from fastmail_ingest.pipeline.gate import Gate
+from fastmail_ingest.pipeline.gate import TURN_S, Gate
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
 from fastmail_ingest.pipeline.transfer import CursorMoved, Tally, Transfer
@@ -29,12 +29,14 @@ from fastmail_ingest.policy import polling
 _log = logging.getLogger(__name__)
 
 ONCE_TRIES = 3  # with --once: connections to try before an account is given up
+ONCE_WINDOW_TRIES = 10  # and if they break while mails are fetched: enough to find the mail at fault
 ONCE_PATIENCE_S = 30.0  # with --once: a longer rest of the account is not waited for
 # A mailbox that was deleted and made anew while it was open may go on in silence: open it again now and then.
 REOPEN_S = 600.0
 # Where connections are short they go round: each is given up after so long if somebody waits for it.
 ROUND_S = 60.0
 BOOKED_COMMANDS = 100
+_ANSWERS = 8  # of the mail server, one after the other, while we log in or open a mailbox
 _GRACE_S = 60.0  # beyond what a step may take, before a thread counts as stuck
 _NAP_S = 5.0  # of a longer wait for the account, so that changes are seen
 _AFTER_REFUSAL_S = 0.5
@@ -80,6 +82,7 @@ class Watcher:
         self._failures = 0
         self._entered_at = 0.0
         self._booked = 0  # commands of this connection
+        self._fetching = False
         self._quiet_until = 0.0
         self._expect_within(plan.timeout_s)
         transfer.alive = lambda: self._expect_within(plan.timeout_s)
@@ -89,10 +92,12 @@ class Watcher:
         """Work until told to stop; with `once`, until the mailboxes are empty or the account is given up."""
         while not self._stopper.stopped:
             try:
-                self._enter()
+                if not self._enter():
+                    return
                 self._serve()
                 if self._plan.once:
                     return
+                self._wait(TURN_S)  # we have left for others who waited
             except Stopped:
                 return
             except (SourceUnavailable, ProtocolError, LoginRefused) as error:
@@ -104,28 +109,36 @@ class Watcher:
 
     def _gives_up(self, error: FastmailIngestError, wait_s: float) -> bool:
         final = isinstance(error, LoginRefused | LimitReached) and wait_s > 0
-        if not self._plan.once or not (self._failures >= ONCE_TRIES or final):
+        tries = ONCE_WINDOW_TRIES if self._fetching else ONCE_TRIES
+        if not self._plan.once or not (self._failures >= tries or final):
             return False
-        _log.error("%s", error)
-        self._tally.failed(str(error))
+        self._give_up(str(error))
         return True
+
+    def _give_up(self, reason: str) -> None:
+        _log.error("%s", reason)
+        self._tally.failed(reason)
 
     # --- one connection ----------------------------------------------------------------------------
 
-    def _enter(self) -> None:
-        """Wait until the account lets us in."""
+    def _enter(self) -> bool:
+        """Wait until the account lets us in; False if that takes too long."""
         while (wait_s := self._gate.try_enter()) > 0:
             if self._plan.once and wait_s > ONCE_PATIENCE_S:
+                # No failure: that somebody has asked must not make the account rest for longer.
                 reason = f"account {self._gate.account} is left alone for {wait_s:.0f} s: {self._gate.reason}"
-                raise LimitReached(reason, wait_s)
+                self._give_up(reason)
+                return False
             self._wait(min(wait_s, _NAP_S))
             self._stopper.check()
+        return True
 
     def _serve(self) -> None:
         """Connect and follow the mailboxes, as long as the connection holds and nobody else needs it."""
         self._entered_at = time.monotonic()
+        self._fetching = False
         try:
-            self._expect_within(self._plan.timeout_s)
+            self._expect_within(_ANSWERS * self._plan.timeout_s)
             source = self._connect()
             source.show_life(self._alive)
             self._booked = 0
@@ -151,7 +164,7 @@ class Watcher:
     def _visit(self, source: MailSource, follower: Follower, *, stay: bool) -> int:
         """Take over what is in a mailbox, and stay in it if it is the only one of this connection."""
         try:
-            self._expect_within(self._plan.timeout_s)
+            self._expect_within(_ANSWERS * self._plan.timeout_s)
             self._stopper.check()
             if not stay and not self._plan.once and follower.is_current(source):
                 return 0
@@ -166,7 +179,7 @@ class Watcher:
         except CursorMoved as error:
             # The connection is good: the next look begins where the cursor is now.
             _log.info("%s", error)
-            return 1
+            return self._visit(source, follower, stay=stay) if self._plan.once else 1
         except MailboxRefused as error:
             # The connection is good, and so are the other mailboxes.
             _log.error("%s", error)
@@ -188,9 +201,12 @@ class Watcher:
         return self._gate.crowded() and time.monotonic() - self._entered_at > ROUND_S
 
     def _served(self, source: MailSource) -> None:
-        self._failures = 0
-        self._gate.good()
+        self._gone_well()
         self._book(source)
+
+    def _gone_well(self) -> None:
+        self._failures = 0
+        self._gate.good(self._entered_at)
 
     def _slow_down(self, found: int) -> None:
         self._interval_s = polling.next_interval(self._plan.pace, self._interval_s, found > 0)
@@ -200,9 +216,11 @@ class Watcher:
     def _before_window(self) -> None:
         self._stopper.check()
         self._gate.check_budget()
+        self._fetching = True
 
     def _after_window(self, size: int) -> None:
-        self._failures = 0
+        self._fetching = False
+        self._gone_well()
         if size:
             self._gate.spend(size, 0)
 

@@ -121,3 +121,17 @@ def test_a_refusal_tells_its_status_and_who_keeps_the_tokens(simulated, client) 
     assert tokens.refusals == ["wrong"]
     assert "wrong" not in str(told.value)
     assert base64.b64encode(b"wrong").decode() not in str(told.value)
+
+
+def test_without_a_grant_the_mail_server_is_not_asked() -> None:
+    class Gone:
+        def token(self) -> str:
+            raise GrantRevoked("gone")
+
+        def refused(self, token: str) -> None:
+            raise AssertionError(token)
+
+    # Nothing listens there: whoever connected first would hear of that.
+    nobody = Account(name="work", host="127.0.0.1", port=1, tls="off", user=USER, oauth_client_file="c")
+    with pytest.raises(GrantRevoked):
+        connect(nobody, Gone())

@@ -111,7 +111,7 @@ def test_a_refused_token_is_renewed_once_then_a_human_is_asked_for() -> None:
     assert desk.state.standing == "ok"
     assert desk.gate.failed(TokenRefused("expired"), 2) > 100
     assert desk.state.standing == "suspended"
-    desk.gate.good()
+    desk.gate.good(time.monotonic())
     assert desk.state.standing == "ok"
     assert desk.gate.failed(TokenRefused("expired"), 1) == 0.0
 
@@ -122,7 +122,7 @@ def test_after_a_rest_one_probes_and_the_others_wait_for_it() -> None:
     assert desk.gate.try_enter() == 0.0
     assert desk.gate.try_enter() > 0, "a second connection of this process waits"
     assert Desk(books=desk.books).gate.try_enter() > 0, "and so does another process"
-    desk.gate.good()
+    desk.gate.good(time.monotonic())
     assert desk.gate.try_enter() == 0.0
     assert desk.state.standing == "ok"
 
@@ -174,23 +174,77 @@ def test_the_budget_of_a_day_is_shared_and_ends_the_fetching() -> None:
 class Away(MemoryBooks):
     unavailable = (ConnectionError,)
     away = True
+    asked = 0
 
-    def spend(self, account: str, size: int, commands: int) -> dict[int, int]:
+    def _ask(self) -> None:
+        self.asked += 1
         if self.away:
             raise ConnectionError
+
+    def spend(self, account: str, size: int, commands: int) -> dict[int, int]:
+        self._ask()
         return super().spend(account, size, commands)
 
     def state(self, account: str) -> AccountState:
-        raise ConnectionError
+        self._ask()
+        return super().state(account)
 
     def put_state(self, account: str, state: AccountState) -> None:
-        raise ConnectionError
+        self._ask()
+        super().put_state(account, state)
 
     def spent(self, account: str) -> dict[int, int]:
-        raise ConnectionError
+        self._ask()
+        return super().spent(account)
 
 
-def test_while_redis_is_away_the_gate_knows_what_it_knows() -> None:
+@pytest.mark.parametrize("error", [LoginRefused("no"), LimitReached("bandwidth")])
+def test_an_old_connection_that_lives_on_does_not_open_a_shut_account(error: FastmailIngestError) -> None:
+    desk = Desk(slots=2)
+    entered_at = time.monotonic()
+    desk.gate.failed(error, 1)
+    shut = desk.state
+    desk.gate.good(entered_at)
+    assert desk.state == shut
+    other = Desk(books=desk.books)
+    assert other.gate.try_enter() > 0
+    other.gate.good(entered_at)
+    assert desk.state == shut, "nor does that of another process"
+    desk.gate.good(time.monotonic())
+    assert desk.state.standing == "ok"
+
+
+def test_a_token_is_renewed_once_whatever_an_old_connection_says() -> None:
+    desk = Desk()
+    entered_at = time.monotonic()
+    assert desk.gate.failed(TokenRefused("expired"), 1) == 0.0
+    desk.gate.good(entered_at)
+    assert desk.gate.failed(TokenRefused("expired"), 2) > 100
+
+
+def test_a_redis_that_hangs_is_not_asked_by_each_thread() -> None:
+    books = Away()
+    desk = Desk(slots=20, daily_bytes=100, books=books)
+    for _ in range(10):
+        assert desk.gate.try_enter() == 0.0
+        desk.gate.spend(1, 1)
+        desk.gate.check_budget()
+    assert books.asked == 1
+
+
+def test_what_redis_was_not_told_it_is_told_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "AWAY_S", 0.0)
+    monkeypatch.setattr(gates, "_LOOK_S", 0.0)
+    books = Away()
+    desk = Desk(books=books)
+    desk.gate.failed(LoginRefused("no"), 1)
+    books.away = False
+    assert desk.gate.try_enter() > 0
+    assert desk.state.standing == "suspended"
+
+
+def test_while_redis_is_away_the_gate_knows_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "AWAY_S", 0.0)
     books = Away()
     desk = Desk(daily_bytes=100, books=books)
     desk.gate.check_budget()

@@ -1,0 +1,126 @@
+"""A watcher and its gate: turns where connections are short, and what --once does in trouble."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from support.fake_mailbox import FakeServer, Shelf
+from support.waiting import wait_until
+
+from fastmail_ingest.model.account_state import AccountState
+from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.pipeline import gate, producer
+from fastmail_ingest.pipeline.follower import FollowPlan
+from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
+from fastmail_ingest.pipeline.outage import Outage
+from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan
+from fastmail_ingest.pipeline.stopper import Stopper
+from fastmail_ingest.pipeline.transfer import Tally, Transfer, TransferPlan
+from fastmail_ingest.policy import backoff
+from fastmail_ingest.policy.backoff import Backoff
+from fastmail_ingest.policy.polling import PollPace
+from fastmail_ingest.policy.pressure import Marks
+
+KEY = MailboxKey("a", "INBOX")
+
+
+class House:
+    """One account: its gate, a mailbox, and what watchers have given up at."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf()
+        self.server = FakeServer(*range(1, 41))
+        self.stopper = Stopper()
+        self.failures: list[str] = []
+        self.gate = Gate("a", self.shelf.accounts, Terms(1, 0, lambda: "me"), Ramp())
+
+    def watcher(self, key: MailboxKey = KEY, *, once: bool = True) -> Watcher:
+        nothing: Callable[..., None] = lambda *_: None  # noqa: E731
+        tally = Tally(lambda: None, nothing, nothing, self.failures.append)
+        marks = Marks(1 << 30, 1 << 40, 1.0)
+        transfer = Transfer(self.shelf, TransferPlan(7, 1 << 20, marks), self.stopper, tally, Outage())
+        plan = WatchPlan(PollPace(0.01, 0.05), FollowPlan(4000), idle=False, once=once, timeout_s=5.0)
+        return Watcher([key], Reach(lambda: self.server, self.gate), transfer, plan, self.stopper, tally)
+
+    @contextmanager
+    def watching(self, *keys: MailboxKey) -> Iterator[None]:
+        threads = [threading.Thread(target=self.watcher(key, once=False).run) for key in keys]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.stopper.stop()
+            for thread in threads:
+                thread.join(30)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "RECONNECT", Backoff(0.01, 1.0, 0.01, 0.0))
+
+
+def test_where_connections_are_short_each_has_its_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producer, "ROUND_S", 0.0)
+    monkeypatch.setattr(gate, "RAMP_S", 0.0)
+    keys = [KEY, MailboxKey("a", "Work")]
+    with house.watching(*keys):
+        wait_until(lambda: all(house.shelf.accounts.fresh(keys)), "both are fresh")
+        before = house.shelf.accounts.fresh(keys)
+        wait_until(
+            lambda: all(
+                now > then for now, then in zip(house.shelf.accounts.fresh(keys), before, strict=True)
+            ),
+            "and once more",
+        )
+
+
+@pytest.mark.parametrize("standing", ["resting", "suspended"])
+def test_to_ask_an_account_that_is_left_alone_does_not_make_it_rest_for_longer(
+    house: House, standing: str
+) -> None:
+    shut = AccountState(standing, time.time() + 3600, 3, "used up", time.time(), "me")  # type: ignore[arg-type]
+    house.shelf.accounts.put_state("a", shut)
+    for _ in range(3):
+        house.watcher().run()
+    assert house.shelf.accounts.state("a") == shut
+    assert len(house.failures) == 3
+    assert "left alone" in house.failures[0]
+    assert "used up" in house.failures[0]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_with_once_a_mail_that_breaks_the_connection_keeps_nobody_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BREAKER_FAILURES", 1000)
+    house.server.poison = {1}
+    house.gate = Gate("a", house.shelf.accounts, Terms(1, 0, lambda: "me"), Ramp())
+    house.watcher().run()
+    assert len(house.shelf.taken) == 39
+    assert house.failures == []
+    assert [mail.uid for mail in house.shelf.accounts.quarantine(KEY)] == [1]
+
+
+def test_with_once_a_cursor_that_is_moved_meanwhile_is_followed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.shelf.at = Cursor(7, 20)
+    fetch = house.server.fetch
+
+    def moved_back(window):  # type: ignore[no-untyped-def]
+        monkeypatch.setattr(house.server, "fetch", fetch)
+        house.shelf.at = Cursor(7, 0)
+        return fetch(window)
+
+    monkeypatch.setattr(house.server, "fetch", moved_back)
+    house.watcher().run()
+    assert len(house.shelf.taken) == 40
+    assert house.shelf.at == Cursor(7, 40)
