@@ -30,6 +30,7 @@ from fastmail_ingest.policy.width import Width
 _log = logging.getLogger(__name__)
 
 FAILURES_ALONE = 3  # of a single mail, in a row, before it is put into quarantine
+FALSE_ALARMS = 3  # in a row: a server that announces something at each look would keep us looking for ever
 FRESH_EVERY_S = 1.0  # no need to tell more often that a mailbox is fresh
 
 
@@ -44,7 +45,7 @@ class Around(msgspec.Struct, frozen=True):
     """What a follower asks of those around it."""
 
     before_window: Callable[[], None]  # raises Stopped, or LimitReached when the budget is used up
-    after_window: Callable[[int], None]  # hears of the bytes that were fetched
+    after_window: Callable[[], None]
     pause: Callable[[], None]  # waits a moment after a refusal
 
 
@@ -88,18 +89,20 @@ class Follower:
     def news(self, source: MailSource, cursor: Cursor) -> tuple[Cursor, int]:
         """With the mailbox open: fetch what has come since the cursor, and what comes meanwhile."""
         self._transfer.check(self.key)
-        found = 0
+        found = fruitless = 0
         while True:
             began = time.time()
             # Some servers show new mail to a search only after they have had a chance to announce it.
             source.look()
             uids = source.uids_above(cursor.last_uid)
+            fruitless = 0 if uids else fruitless + 1
             while uids:
                 part = uids[: self._width.uids]
                 cursor, count = self._run(source, Window(part[0], part[-1]), cursor)
                 found += count
                 uids = [uid for uid in uids if uid > cursor.last_uid]
-            if not source.news:
+            if not source.news or fruitless >= FALSE_ALARMS:
+                source.news = False
                 self._quarantine.retry(source, cursor)
                 self._prove_fresh(began)
                 return cursor, found
@@ -156,7 +159,7 @@ class Follower:
         uids, elapsed_s = window.last - window.first + 1, time.monotonic() - began
         self._width = widths.after_success(self._width, self._plan.window, uids, moved.size, elapsed_s)
         self._quarantine.served()
-        self._around.after_window(moved.size)
+        self._around.after_window()
         return moved.cursor, moved.mails
 
     def _narrow(self, window: Window, error: Exception) -> None:

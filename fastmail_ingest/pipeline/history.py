@@ -67,6 +67,7 @@ class History:
         self._left = list(plan.uids)
         self._width = Width(min(widths.FIRST, UIDS_MAX))
         self._entered_at = 0.0
+        self._booked_bytes = 0
 
     def run(self) -> None:
         """Take over all of them.
@@ -121,6 +122,7 @@ class History:
                 while self._left and self._limit_reached() is None:
                     cursor = self._window(source, cursor)
             finally:
+                self._book()
                 source.close()
         finally:
             gate.leave()
@@ -152,10 +154,15 @@ class History:
             self._width, UIDS_MAX, len(part), moved.size, time.monotonic() - began
         )
         del self._left[: len(part)]
-        self._around.gate.spend(moved.size, 1)
+        self._book()
         self._around.gate.good(self._entered_at)
         self._around.progress(len(part), moved.size)
         return moved.cursor
+
+    def _book(self) -> None:
+        if size := self._transfer.fetched_bytes - self._booked_bytes:
+            self._booked_bytes += size
+            self._around.gate.spend(size, 1)
 
     def _wait(self, seconds: float, reason: str) -> None:
         self._around.waiting(reason)

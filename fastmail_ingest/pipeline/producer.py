@@ -72,6 +72,7 @@ class Watcher:
         tally: Tally,
     ) -> None:
         self._gate = reach.gate
+        self._transfer = transfer
         self._connect = reach.connect
         self._plan = plan
         self._stopper = stopper
@@ -82,6 +83,7 @@ class Watcher:
         self._failures = 0
         self._entered_at = 0.0
         self._booked = 0  # commands of this connection
+        self._booked_bytes = 0
         self._fetching = False
         self._quiet_until = 0.0
         self._expect_within(plan.timeout_s)
@@ -145,6 +147,7 @@ class Watcher:
             try:
                 self._follow(source)
             finally:
+                self._book_bytes()
                 self._book(source, at_least=1)
                 source.close()
         finally:
@@ -218,10 +221,14 @@ class Watcher:
         self._gate.check_budget()
         self._fetching = True
 
-    def _after_window(self, size: int) -> None:
+    def _after_window(self) -> None:
         self._fetching = False
         self._gone_well()
-        if size:
+        self._book_bytes()
+
+    def _book_bytes(self) -> None:
+        if size := self._transfer.fetched_bytes - self._booked_bytes:
+            self._booked_bytes += size
             self._gate.spend(size, 0)
 
     def _book(self, source: MailSource, at_least: int = BOOKED_COMMANDS) -> None:

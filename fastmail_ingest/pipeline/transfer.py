@@ -79,6 +79,7 @@ class Transfer:
         self._large = Underway(intake, self._patiently)
         self._load = Load()  # as far as we know
         self._memory_due = 0.0
+        self.fetched_bytes = 0  # of mails, also of those in windows that failed: the provider counts them
         self._stored: dict[MailboxKey, Cursor] = {}  # as we believe the cursors in Redis to be
         self.alive: Callable[[], None] = lambda: None  # called at every step, also while waiting
 
@@ -136,6 +137,7 @@ class Transfer:
             found += 1
             size += len(fetched.raw or b"")
             total += fetched.size
+            self.fetched_bytes += fetched.size
             try:
                 gathered.append(_new_mail(key, cursor.uid_validity, fetched, self._large))
             except BlobUnavailable as error:

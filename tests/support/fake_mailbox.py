@@ -38,7 +38,10 @@ class Shelf:
 
 
 class FakeServer:
-    """A mailbox; the connection breaks `cut_after` mails of a FETCH, and at each mail in `poison`."""
+    """A mailbox; the connection breaks `cut_after` mails of a FETCH, and at each mail in `poison`.
+
+    `given` mails of one byte each were handed out.
+    """
 
     news = False
     commands = 0
@@ -49,6 +52,7 @@ class FakeServer:
         self.state = MailboxState(uid_validity, uid_next or max(uids, default=0) + 1, len(uids), sticky)
         self.cut_after = 1 << 30
         self.poison: set[int] = set()
+        self.given = 0
 
     def examine(self, _mailbox: str) -> MailboxState:
         return self.state
@@ -63,6 +67,7 @@ class FakeServer:
         for number, uid in enumerate(uid for uid in self.uids if window.first <= uid <= window.last):
             if number >= self.cut_after or uid in self.poison:
                 raise SourceUnavailable("cut")
+            self.given += 1
             yield Fetched(uid, size=1, raw=b"%d" % uid)
 
     def show_life(self, alive: Callable[[], None]) -> None:

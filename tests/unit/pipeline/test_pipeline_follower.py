@@ -25,7 +25,7 @@ def follower(shelf: Shelf, *, begin_now: bool = False) -> Follower:
     tally = Tally(lambda: None, lambda mails, size: None, lambda new: None, lambda reason: None)
     plan = TransferPlan(1, 1 << 20, Marks(1 << 30, 1 << 40, 1.0))
     transfer = Transfer(shelf, plan, Stopper(), tally, Outage())
-    around = Around(lambda: None, lambda size: None, lambda: None)
+    around = Around(lambda: None, lambda: None, lambda: None)
     return Follower(KEY, transfer, FollowPlan(100, begin_now), around)
 
 
@@ -52,6 +52,23 @@ def test_uids_that_do_not_last_name_nothing_in_the_next_session(shelf: Shelf) ->
     before = set(shelf.taken)
     follower(shelf).sweep(FakeServer(1, 2, 3, sticky=False))
     assert len(set(shelf.taken) - before) == 3, "the same UIDs may be other mails now"
+
+
+def test_a_server_that_announces_something_at_each_look_does_not_keep_us_looking(shelf: Shelf) -> None:
+    server = FakeServer(1, 2)
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        server.news = True
+        assert len(looks) < 10
+
+    server.look = look  # type: ignore[method-assign]
+    ours = follower(shelf)
+    cursor, _ = ours.sweep(server)
+    server.uids = (1, 2, 3)
+    assert ours.news(server, cursor) == (Cursor(7, 3), 1)
+    assert not server.news
 
 
 def test_a_uidvalidity_that_comes_back_brings_what_was_left_aside(shelf: Shelf) -> None:

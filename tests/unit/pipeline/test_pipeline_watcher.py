@@ -109,6 +109,14 @@ def test_with_once_a_mail_that_breaks_the_connection_keeps_nobody_back(
     assert [mail.uid for mail in house.shelf.accounts.quarantine(KEY)] == [1]
 
 
+@pytest.mark.usefixtures("impatient")
+def test_what_came_before_a_connection_broke_is_booked_too(house: House) -> None:
+    house.server.poison = {40}
+    house.watcher().run()
+    assert house.server.given > 39, "some came twice"
+    assert sum(house.shelf.accounts.spent("a").values()) == house.server.given
+
+
 def test_with_once_a_cursor_that_is_moved_meanwhile_is_followed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
