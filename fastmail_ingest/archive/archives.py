@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from fastmail_ingest.archive import normal
+from fastmail_ingest.archive.headers import SPARSE, Header
 from fastmail_ingest.archive.stream import BROKEN, Stream, broken
 from fastmail_ingest.errors import ArchiveError
 from fastmail_ingest.model.archived import Archived
@@ -130,7 +131,7 @@ class Tar(FileArchive):
     def _mails(self, file: IO[bytes], position: int, max_mail: int) -> Iterator[Archived]:
         where = str(self.path)
         try:
-            unpacked = tarfile.open(fileobj=file, mode="r|*")  # noqa: SIM115 - closed below
+            unpacked = tarfile.open(fileobj=file, mode="r|*", tarinfo=Header)  # noqa: SIM115 - closed below
         except BROKEN as error:
             raise broken(where, error) from error
         with closing(unpacked):
@@ -144,7 +145,10 @@ class Tar(FileArchive):
     def _next(self, unpacked: tarfile.TarFile) -> tarfile.TarInfo | None:
         try:
             unpacked.members = []  # type: ignore[attr-defined]  # it would remember them all
-            return unpacked.next()
+            found = unpacked.next()
+            if found is not None and found.issparse():
+                raise tarfile.ReadError(SPARSE)
+            return found
         except BROKEN as error:
             raise broken(str(self.path), error) from error
 

@@ -15,9 +15,13 @@ from fastmail_ingest.model.archived import Archived
 
 TRUNCATED_KEEP_BYTES = 64 * 1024  # as of a mail that is too large on a mail server
 
+# Of X-Gmail-Labels; what decodes them takes the square of the time.
+_LABELS_MAX_BYTES = 16 * 1024
+
+# Possessive, here and below: to be able to go back costs 170 bytes for each character of a stranger's header.
 # The headers that Takeout puts in front of each mail; one further down is the sender's own.
 _TAKEOUT = re.compile(
-    rb"X-GM-THRID:[ \t]*(\d{1,20})[ \t]*\r?\n|X-Gmail-Labels:((?:[^\r\n]|\r?\n[ \t])*)\r?\n"
+    rb"X-GM-THRID:[ \t]*(\d{1,20})[ \t]*\r?\n|X-Gmail-Labels:((?:[^\r\n]++|\r?\n[ \t])*+)\r?\n"
 )
 # Takeout names each mail by its X-GM-MSGID.
 _TAKEOUT_LINE = re.compile(rb"From (\d{1,20})@xxx ")
@@ -25,7 +29,7 @@ _TAKEOUT_LINE = re.compile(rb"From (\d{1,20})@xxx ")
 # headers), nor does a server to which Thunderbird (X-Mozilla) puts the mail.
 _STORAGE = re.compile(
     rb"\n(X-Mozilla-(?:Status2?|Keys)|X-(?:Status|Keywords|UID|IMAP|IMAPbase)|Status|Content-Length):"
-    rb"[ \t]*((?:[^\r\n]|\r?\n[ \t])*)\r?(?=\n)",
+    rb"[ \t]*((?:[^\r\n]++|\r?\n[ \t])*+)\r?(?=\n)",
     re.IGNORECASE,
 )
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
@@ -90,6 +94,7 @@ def _without_takeout(mail: Archived) -> tuple[bytes, bool]:
 
 def labels_of(text: bytes) -> tuple[str, ...]:
     """The labels in Takeout's X-Gmail-Labels: CSV in encoded words (RFC 2047)."""
+    text = text[:_LABELS_MAX_BYTES]
     folded = re.sub(r"\r?\n[ \t]", " ", text.decode("utf-8", "replace")).strip()
     try:
         parts = decode_header(folded)

@@ -68,7 +68,7 @@ class Splitter:
             if not self._buffer.startswith(b"From "):
                 return
             if self._has_lengths is None:
-                self._dated = DATED.match(self._buffer) is not None
+                self._dated = DATED.match(self._buffer, 0, line_end) is not None
             piece = self._piece(line_end)
             yield piece
             del self._buffer[: piece.end - self._base]
@@ -110,8 +110,9 @@ class Splitter:
         else:
             return None
         if self._dated:
-            self._line_end(mark + 1)
-            if not DATED.match(self._buffer, mark + 1):
+            # No further than a "From " line goes: the rest of a mail may be one line, made to keep us busy.
+            line_end = self._line_end(mark + 1)
+            if not DATED.match(self._buffer, mark + 1, line_end):
                 return None
         return max(end, start)
 

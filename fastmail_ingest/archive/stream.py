@@ -1,5 +1,6 @@
 """The bytes of one file, or of one file within another, and the mails in them."""
 
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -14,8 +15,8 @@ from fastmail_ingest.model.archived import Archived
 
 # What reading raises: a broken disk, a broken or cut compression, a zip with a password or an unknown method.
 BROKEN = (
-    OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError,
-    OverflowError, ValueError,
+    OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError,
+    RuntimeError, OverflowError, ValueError,
 )  # fmt: skip
 
 
