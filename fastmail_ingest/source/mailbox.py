@@ -10,6 +10,7 @@ from fastmail_ingest.config import Account
 from fastmail_ingest.errors import MailboxRefused, ProtocolError, SourceUnavailable
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
 from fastmail_ingest.policy.uidplan import Window
+from fastmail_ingest.source.ahead import Ahead
 from fastmail_ingest.source.fetch import TakesAway, check_status, read_fetch, seems_to_swallow
 from fastmail_ingest.source.large import Large
 from fastmail_ingest.source.mailbox_names import remedy, resolve
@@ -52,6 +53,7 @@ class Connection:
         self._items = self._items_to_fetch()
         self._names: dict[str, str] = {}
         self._open = ""
+        self._ahead = Ahead(account.name)
         self.news = False  # the server has mentioned new mail since the last search
 
     def _items_to_fetch(self) -> str:
@@ -77,6 +79,7 @@ class Connection:
         if mailbox == self._open:
             return None  # RFC 9051 6.3.11: not to be asked about the mailbox that is open
         with explained(self._account):
+            self._ahead.check_none()
             try:
                 answer = self._client.folder_status(self._name_of(mailbox), _STATUS_ITEMS)
             except IMAPClientAbortError:
@@ -91,6 +94,7 @@ class Connection:
     def examine(self, mailbox: str) -> MailboxState:
         """Open a mailbox for reading only."""
         with explained(self._account):
+            self._ahead.check_none()
             self._open = mailbox
             self._client.wire.shrink()
             try:
@@ -136,6 +140,7 @@ class Connection:
     def look(self) -> None:
         """Ask the server whether there is anything new; `news` tells."""
         with explained(self._account):
+            self._ahead.check_none()
             _, answers = self._client.noop()
         self._note(answers)
 
@@ -144,13 +149,20 @@ class Connection:
         self.news = False
         self._client.take_news()
         with explained(self._account):
+            self._ahead.check_none()
             found = self._client.search(["UID", f"{last_uid + 1}:*"])
         # What came while the server searched is announced behind the answer, and never again.
         self.news = self._client.take_news()
         return sorted(uid for uid in found if uid > last_uid)
 
-    def fetch(self, window: Window, *, headers_only: bool = False) -> Iterator[Fetched]:
-        """Stream the mails of a window as they arrive; flag updates and mails outside of it are dropped."""
+    def fetch(
+        self, window: Window, then: Window | None = None, *, headers_only: bool = False
+    ) -> Iterator[Fetched]:
+        """Stream the mails of a window as they arrive; flag updates and mails outside of it are dropped.
+
+        `then` is the window that will be fetched next, and nothing else before it: it is asked for at once,
+        so that no round trip passes between the two.
+        """
         body = "RFC822.SIZE BODY.PEEK[HEADER]" if headers_only else "BODY.PEEK[]"
         doubtful: dict[int, bytes] = {}
 
@@ -161,20 +173,32 @@ class Connection:
             return True
 
         with explained(self._account):
-            for fetched in self._fetch(window, body, takes_away):
-                if fetched.raw is not None and window.first <= fetched.uid <= window.last:
+            tag = self._ahead.take(window) or self._ask(window, body)
+            if then is not None and self._ahead.is_welcome:
+                self._ahead.put(then, self._ask(then, body))
+            for fetched in self._read(tag, takes_away):
+                if fetched.raw is None:
+                    continue
+                if window.first <= fetched.uid <= window.last:
                     yield fetched
+                else:
+                    fetched.discard()
+                    self._ahead.refuse_early(fetched.uid)
+            if doubtful:
+                self._ahead.refuse("a mail of doubtful size must be asked for alone")
             for uid, hashed in doubtful.items():
                 if window.first <= uid <= window.last:
                     yield self._once_more(uid, hashed, body)
 
-    def _fetch(self, window: Window, body: str, takes_away: TakesAway) -> Iterator[Fetched]:
-        tag = self._client.send_command(f"UID FETCH {window} ({self._items} {body})")
+    def _ask(self, window: Window, body: str) -> bytes:
+        return self._client.send_command(f"UID FETCH {window} ({self._items} {body})")
+
+    def _read(self, tag: bytes, takes_away: TakesAway) -> Iterator[Fetched]:
         return read_fetch(self._client.wire, tag, self._max_mail, self._note_line, takes_away, self._large)
 
     def _once_more(self, uid: int, hashed: bytes, body: str) -> Fetched:
         """Fetch one mail alone: if it is the same as before, it had not swallowed what came behind it."""
-        answers = self._fetch(Window(uid, uid), body, lambda *_: False)
+        answers = self._read(self._ask(Window(uid, uid), body), lambda *_: False)
         mails = [mail for mail in answers if mail.uid == uid and mail.raw is not None]
         if not mails or any(mail.content_hash != hashed for mail in mails):
             for mail in mails:
@@ -186,6 +210,7 @@ class Connection:
         """What names each mail of a window, and its date; no bodies, and each mail once."""
         named: dict[int, Fetched] = {}
         with explained(self._account):
+            self._ahead.check_none()
             items = [item for item in self._items.split() if item in _NAMING_ITEMS]
             tag = self._client.send_command(f"UID FETCH {window} ({' '.join(items)})")
             for fetched in read_fetch(self._client.wire, tag, self._max_mail, self._note_line):
@@ -198,6 +223,7 @@ class Connection:
     def wait(self, timeout_s: float, wake_fd: int) -> None:
         """Stay in IDLE until the server has news, `wake_fd` becomes readable, or time is up."""
         with explained(self._account):
+            self._ahead.check_none()
             wire = self._client.wire
             wire.shrink()
             tag = self._client.send_command("IDLE")
