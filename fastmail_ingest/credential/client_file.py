@@ -75,9 +75,12 @@ def read_service_key(path: str) -> ServiceKey:
 
 def _read(path: str, setting: str, kind: type[T]) -> T:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise ConfigError(f"{path}: expected a file, got something else. remedy: check {setting}")
             # The group may read: Kubernetes mounts secrets so (root:fsGroup, 0440).
-            if os.fstat(file.fileno()).st_mode & stat.S_IRWXO:
+            if mode & stat.S_IRWXO:
                 raise ConfigError(
                     f"{path}: expected a private file, but every user may open it. remedy: chmod 600 {path}"
                 )
@@ -89,9 +92,14 @@ def _read(path: str, setting: str, kind: type[T]) -> T:
         ) from None
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         # The decoder names the field that is wrong, never its value.
         raise ConfigError(
             f"{path}: not the JSON file that the Google Cloud console gives ({error}). remedy: download it "
             f"again, and check {setting}"
         ) from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    # A named pipe would let us wait for somebody to write.
+    return os.open(path, flags | os.O_NONBLOCK)

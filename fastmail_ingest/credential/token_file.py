@@ -47,7 +47,7 @@ class TokenFile:
                     f"{self._remedy}"
                 )
             return msgspec.json.decode(raw, type=Grant)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
             # What the decoder says may quote the file.
             raise ConfigError(
                 f"{self.path}: expected tokens, got something else. remedy: {self._remedy}"
@@ -61,12 +61,15 @@ class TokenFile:
             return None
         except OSError as error:
             raise self._not_readable(error) from None
-        with open(fd, "rb") as file:
+        try:
+            # Before open() sees it: that raises for a directory, and leaves the descriptor open.
             self._refuse_exposed(os.fstat(fd))
-            try:
+            with open(fd, "rb", closefd=False) as file:
                 return file.read(FILE_BYTES_MAX)
-            except OSError as error:
-                raise self._not_readable(error) from None
+        except OSError as error:
+            raise self._not_readable(error) from None
+        finally:
+            os.close(fd)
 
     def _not_readable(self, error: OSError) -> ConfigError:
         return ConfigError(

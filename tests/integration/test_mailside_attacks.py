@@ -1,6 +1,7 @@
 """What strangers put into archives, token files and answers: a clear error, bounded memory, nothing lost in silence."""
 
 import io
+import os
 import tarfile
 import tracemalloc
 import zipfile
@@ -13,7 +14,8 @@ import pytest
 from fastmail_ingest.archive import normal
 from fastmail_ingest.archive.find import find
 from fastmail_ingest.archive.split import Piece, Splitter
-from fastmail_ingest.errors import ArchiveError
+from fastmail_ingest.credential.client_file import read_client
+from fastmail_ingest.errors import ArchiveError, ConfigError
 from fastmail_ingest.model.archived import Archived
 
 MIB = 1 << 20
@@ -143,3 +145,21 @@ def test_a_zip_that_is_packed_in_another_way_and_damaged_is_told(tmp_path: Path)
     raw[at : at + 8] = b"\xff" * 8
     path.write_bytes(raw)
     assert "cannot be read on" in read(path)[1]
+
+
+# --- the files of OAuth2 -------------------------------------------------------------------------------
+
+
+def test_a_client_file_that_is_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "client.json"
+    os.mkfifo(path, 0o600)
+    with pytest.raises(ConfigError, match="expected a file, got something else"):
+        read_client(str(path))
+
+
+def test_a_client_file_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "client.json"
+    path.write_bytes(b'{"x": ' + b"[" * 60_000)
+    path.chmod(0o600)
+    with pytest.raises(ConfigError, match="not the JSON file"):
+        read_client(str(path))

@@ -192,3 +192,23 @@ def test_a_lock_that_nobody_lets_go_is_an_error_and_that_of_a_dead_process_none(
     wait_until(lambda: holder.poll() is not None, "the holder is dead")
     with file.locked():
         pass
+
+
+def test_what_is_no_file_is_refused_each_time_and_nothing_is_left_open(file) -> None:
+    file.path.mkdir(mode=0o700)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(ConfigError, match="expected a file, got something else"):
+            file.read()
+    assert len(os.listdir("/proc/self/fd")) == before
+    file.path.rmdir()
+    os.mkfifo(file.path, 0o600)
+    with pytest.raises(ConfigError, match="expected a file, got something else"):
+        file.read()
+
+
+def test_a_file_that_is_nested_without_end_holds_no_tokens(file) -> None:
+    file.path.write_bytes(b'{"version": 1, "x": ' + b"[" * 100_000)
+    file.path.chmod(0o600)
+    with pytest.raises(ConfigError, match="expected tokens, got something else"):
+        file.read()
