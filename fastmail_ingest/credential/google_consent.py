@@ -12,7 +12,7 @@ from fastmail_ingest.credential import transport
 from fastmail_ingest.credential.answer import INVALID_GRANT, shown
 from fastmail_ingest.credential.client_file import read_client
 from fastmail_ingest.credential.google import SCOPE, UserIssuer
-from fastmail_ingest.credential.grant import Grant, is_token
+from fastmail_ingest.credential.grant import Grant, is_token, lasts_s
 from fastmail_ingest.credential.wording import setup_command
 from fastmail_ingest.errors import LoginRefused, TokenUnavailable
 
@@ -43,7 +43,6 @@ class Consent:
         access_token, refresh_token = answer.get("access_token"), answer.get("refresh_token")
         if not is_token(access_token) or not is_token(refresh_token):
             raise TokenUnavailable("the token endpoint sent no tokens. remedy: start again")
-        lasts_s = answer.get("expires_in")
         return Grant(
             method=UserIssuer.method,
             user=self._account.user,
@@ -53,7 +52,7 @@ class Consent:
             access_token=access_token,
             obtained_at=now,
             # Not told: as good as none, and it is renewed at its first use.
-            expires_at=now + lasts_s if isinstance(lasts_s, int | float) else now,
+            expires_at=now + lasts_s(answer.get("expires_in"), otherwise=0.0),
         )
 
     def _exchanged(self, code: str) -> Any:

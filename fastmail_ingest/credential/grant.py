@@ -9,6 +9,8 @@ VERSION = 1
 EARLY_S = 300.0
 # While the token endpoint does not answer, one that is good so long yet will do.
 AT_LEAST_S = 60.0
+# No access token lives so long; an endpoint that says so may say anything, also what no clock can hold.
+_LASTS_MAX_S = 366 * 86_400
 
 # RFC 6750 2.1; a control character would end the SASL message that the token stands in.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
@@ -54,3 +56,9 @@ class Grant(Struct, frozen=True, kw_only=True):
 def is_token(text: object) -> bool:
     """Whether it looks like an access token that can be handed to a mail server."""
     return isinstance(text, str) and _TOKEN.fullmatch(text) is not None
+
+
+def lasts_s(told: object, otherwise: float) -> float:
+    """For how long a token is good, by the endpoint's `expires_in`, or `otherwise` if that is no such time."""
+    # NaN passes no comparison.
+    return told if isinstance(told, int | float) and 0 <= told <= _LASTS_MAX_S else otherwise

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fastmail_ingest.config import Account
 from fastmail_ingest.credential import transport
 from fastmail_ingest.credential.answer import INVALID_GRANT, Denied, refusal, shown
-from fastmail_ingest.credential.grant import Grant, is_token
+from fastmail_ingest.credential.grant import Grant, is_token, lasts_s
 from fastmail_ingest.credential.wording import setup_command
 from fastmail_ingest.errors import ConfigError, GrantRevoked, LoginRefused, TokenUnavailable
 
@@ -136,12 +136,12 @@ class MicrosoftEntry:
         token = answer.get("access_token") if isinstance(answer, dict) else None
         if not is_token(token):
             raise refusal(answer, (grant.access_token,))
-        now, lasts_s = time.time(), answer.get("expires_in")
+        now = time.time()
         return replace(
             grant,
             access_token=token,
             obtained_at=now,
-            expires_at=now + (lasts_s if isinstance(lasts_s, int) else _HOUR_S),
+            expires_at=now + lasts_s(answer.get("expires_in"), otherwise=_HOUR_S),
             cache=self._cache.serialize(),
             revoked="",
             revoked_at=0.0,

@@ -1,11 +1,12 @@
 """How long an access token counts as good, and what of a grant may be seen."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fastmail_ingest.credential.answer import Denied, refusal
-from fastmail_ingest.credential.grant import Grant, is_token
+from fastmail_ingest.credential.grant import Grant, is_token, lasts_s
 from fastmail_ingest.errors import TokenUnavailable
 
 GRANT = Grant(
@@ -70,3 +71,9 @@ def test_what_could_break_out_of_a_login_is_no_token() -> None:
     assert is_token("ya29.a0_B-c~d+e/f==")
     for text in ("", "a b", "a\x01b", "a\r\nb", "\xe9", "a" * 20_000, None, 5):
         assert not is_token(text)
+
+
+@pytest.mark.parametrize("told", [float("nan"), float("inf"), 10**400, -1, "3600", None, [1]])
+def test_a_span_that_no_token_lasts_is_not_believed(told: object) -> None:
+    assert lasts_s(told, otherwise=7.0) == 7.0
+    assert lasts_s(3599, otherwise=7.0) == 3599
