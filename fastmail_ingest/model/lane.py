@@ -12,7 +12,7 @@ class Lane(IntEnum):
 
     @property
     def label(self) -> str:
-        """The lane's name in keys, logs and `Email.lane`."""
+        """The lane's name in keys and logs."""
         return _LABELS[self]
 
 
