@@ -93,6 +93,8 @@ def _syntax_error(path: Path, text: str, message: str) -> ConfigError:
     remedy = "write key = value lines below [section] lines; strings in quotes"
     if "overwrite" in found["what"] or "twice" in found["what"]:
         remedy = "remove the line, for its key or section stands above already"
+    if "Unescaped" in found["what"]:
+        remedy = 'in double quotes write each backslash twice, as in "\\\\All"'
     place = f"{origin} line {number}, column {found['column']}"
     return complaint(place, f"not TOML: {found['what']}", remedy, _shown_line(text, number))
 

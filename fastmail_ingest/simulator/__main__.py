@@ -17,15 +17,20 @@ _ENDLESS = 2**62
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m fastmail_ingest.simulator", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
+    parser = argparse.ArgumentParser(
+        prog="python -m fastmail_ingest.simulator",
+        description=__doc__,
+        epilog="example: python -m fastmail_ingest.simulator --port 1143 --emails 500 --rate 2",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen")
     parser.add_argument("--port", type=int, default=1143, help="0 takes a free one")
-    parser.add_argument("--user", default="demo")
-    parser.add_argument("--password", default="demo")
+    parser.add_argument("--user", default="demo", help="the one who may log in")
+    parser.add_argument("--password", default="demo", help="that user's password")
     parser.add_argument("--emails", type=int, default=1000, help="mails in INBOX at the start")
     parser.add_argument("--size", default="mixed", help='bytes of each mail, or "mixed"')
     parser.add_argument("--rate", type=float, default=0.0, help="mails a second that arrive meanwhile")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="the same number, the same mails")
     return parser.parse_args()
 
 

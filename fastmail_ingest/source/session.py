@@ -168,7 +168,7 @@ def log_in(account: Account, timeout_s: float, tokens: Tokens | None = None) -> 
         )
         try:
             if account.tls == "starttls" and context is not None:
-                client.starttls(context)
+                _start_tls(client, context)
             if tokens is None:
                 client.login(account.user, account.password)
             else:
@@ -182,6 +182,16 @@ def log_in(account: Account, timeout_s: float, tokens: Tokens | None = None) -> 
             client.shutdown()
             raise
     return client
+
+
+def _start_tls(client: WiredClient, context: ssl.SSLContext) -> None:
+    """STARTTLS (RFC 9051 6.2.1). Raises ProtocolError where the server does not offer it."""
+    try:
+        client.starttls(context)
+    except imapclient.exceptions.CapabilityError as error:
+        raise ProtocolError(
+            'it offers no STARTTLS. remedy: tls = "on" (port 993), or "off" for a server on this machine'
+        ) from error
 
 
 def _log_in_by_token(client: WiredClient, account: Account, tokens: Tokens, token: str) -> None:

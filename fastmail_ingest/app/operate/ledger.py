@@ -24,7 +24,7 @@ def show(memory: LedgerMemory, keep_days: int, *, as_json: bool) -> None:
         return
     columns = ("month", "handled", "digests", "keys", "memory", "bytes a mail")
     words.console().print(words.table(columns, map(_row, months), numbers=columns[1:]))
-    words.say(f"{mails} mails in {size / _MIB:.1f} MiB, {mean:.1f} bytes a mail; kept for {keep_days} days")
+    words.say(f"{mails} mails in {size / _MIB:.2f} MiB, {mean:.1f} bytes a mail; kept for {keep_days} days")
 
 
 def _facts(month: Month) -> dict[str, object]:
