@@ -59,6 +59,6 @@ def is_token(text: object) -> bool:
 
 
 def lasts_s(told: object, otherwise: float) -> float:
-    """For how long a token is good, by the endpoint's `expires_in`, or `otherwise` if that is no such time."""
+    """For how long a token is good by the endpoint's `expires_in`; `otherwise` if that is no such time."""
     # NaN passes no comparison.
     return told if isinstance(told, int | float) and 0 <= told <= _LASTS_MAX_S else otherwise
