@@ -30,6 +30,13 @@ def server_validity(uid_validity: int) -> int:
     return uid_validity & _VALIDITY
 
 
+def forgotten(uid_validity: int) -> int:
+    """What is to be remembered of the UIDVALIDITY of a mailbox that shall be read as if it never was: its
+    generation, or 0. A server's own UIDVALIDITY is never 0.
+    """
+    return uid_validity - server_validity(uid_validity)
+
+
 def start(cursor: Cursor, state: MailboxState, *, begin_now: bool = False) -> Cursor:
     """The cursor to go on from, now that the mailbox says which UIDVALIDITY its UIDs belong to.
 
@@ -37,8 +44,8 @@ def start(cursor: Cursor, state: MailboxState, *, begin_now: bool = False) -> Cu
     that were given out before (UIDNEXT fell: a mailbox made anew, or restored), and UIDs that do not last.
     With `begin_now` a mailbox that was never read begins behind what is there.
     """
-    if cursor.uid_validity == 0:
-        return Cursor(state.uid_validity, state.uid_next - 1 if begin_now else 0)
+    if server_validity(cursor.uid_validity) == 0:
+        return _begin(cursor, state, begin_now=begin_now)
     same = server_validity(cursor.uid_validity) == state.uid_validity
     fell = state.told and state.uid_next <= cursor.last_uid
     if same and state.sticky and not fell:
@@ -48,6 +55,15 @@ def start(cursor: Cursor, state: MailboxState, *, begin_now: bool = False) -> Cu
     # A server that only lagged behind shows what we have read already up to there.
     known = max(state.uid_next - 1, cursor.last_uid) if same else state.uid_next - 1
     return Cursor(state.uid_validity + generation * _GENERATION, 0, match_until=known)
+
+
+def _begin(cursor: Cursor, state: MailboxState, *, begin_now: bool) -> Cursor:
+    """As for a mailbox that was never read, except that a generation stays (see `forgotten`)."""
+    generation, last_uid = cursor.uid_validity // _GENERATION, state.uid_next - 1
+    if begin_now or not generation:
+        return Cursor(state.uid_validity + generation * _GENERATION, last_uid if begin_now else 0)
+    generation += not state.sticky
+    return Cursor(state.uid_validity + generation * _GENERATION, 0, match_until=last_uid)
 
 
 def is_current(cursor: Cursor, state: MailboxState) -> bool:

@@ -1,12 +1,15 @@
 """The cursors of all mailboxes and imports, for an operator: look at them, forget them, put them back."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
+from redis.client import Pipeline
 
 from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.archived import IMPORTS
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.policy import uidplan
 from fastmail_ingest.stream.inspection import Inspection
 
 _FIELDS = ("uid_validity", "last_uid", "match_until", "last_poll", "since", "count")
@@ -49,9 +52,20 @@ class Cursors(Inspection):
             yield StoredCursor(key, Cursor(validity, last, match), moved / 1000, since / 1000, count)
 
     def forget(self, key: MailboxKey) -> bool:
-        """Remove a cursor; False if there was none."""
+        """Remove a cursor; False if there was none. What keeps names from being given again stays of it."""
+        name = self._keys.cursor(key)
+
+        def change(pipe: Pipeline) -> None:
+            validity = pipe.hget(name, "uid_validity") or b""
+            kept = uidplan.forgotten(int(validity)) if validity.isdigit() else 0
+            pipe.multi()
+            pipe.delete(name)
+            if kept:
+                pipe.hset(name, mapping={"uid_validity": kept, "last_uid": 0})
+
         with self._reached():
-            return bool(self._redis.delete(self._keys.cursor(key)))
+            done: Any = self._redis.transaction(change, name)
+        return bool(done[0])
 
     def put_back(self, key: MailboxKey, last_uid: int) -> Cursor | None:
         """Put a cursor back to `last_uid`; returns where it was, None if it was not above that."""

@@ -15,6 +15,7 @@ from support.waiting import wait_until
 
 from fastmail_ingest.cli.main import cli
 from fastmail_ingest.errors import ConfigError
+from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.simulator import mail_of
 from fastmail_ingest.stream.memory import LedgerMemory
@@ -48,10 +49,11 @@ class Desk:
         return json.loads(self(*words, "--json"))
 
     def forget(self, *uids: int) -> None:
-        """Take mails out of the memory by hand, contents and all."""
+        """Take mails out of the memory by hand, and all contents."""
         for month in LedgerMemory(self.stream.url, "", self.stream.arguments).months():
             base = self.stream.keys.month(month.month)
-            assert self.stream.client.srem(f"{base}:at:sim:INBOX:7:0", *uids) == len(uids)
+            if uids:
+                assert self.stream.client.srem(f"{base}:at:sim:INBOX:7:0", *uids) == len(uids)
             for key in self.stream.client.scan_iter(f"{base.replace('{', '[{]')}:known:*"):
                 self.stream.client.delete(key)
 
@@ -134,6 +136,22 @@ def test_reset(desk: Desk) -> None:
     assert desk.run.run("--once") == 0
     assert desk.cursor == Cursor(7, COUNT)
     assert len(desk.run.calls()) == before + 1
+
+
+def test_reset_gives_no_name_a_second_time(desk: Desk) -> None:
+    generation = 1 << 32
+    desk.ledger.append(Append(INBOX, [], Cursor(generation + 7, COUNT), desk.cursor))
+    assert desk.json("reset", "sim", "--yes")["mailboxes"][0]["unknown"] == COUNT
+    assert desk.cursor == Cursor(generation)
+    # Names of mails that had these UIDs before, and are done, would hide those that have them now.
+    desk.forget()
+    assert desk.run.run("--once") == 0
+    assert desk.cursor == Cursor(generation + 7, COUNT)
+    assert {name for name, _ in desk.run.calls()[COUNT:]} == {
+        f"sim:INBOX:{generation + 7}:{n + 1}" for n in range(COUNT)
+    }
+    desk("reset", "sim", "--yes")
+    assert desk.cursor == Cursor(generation)
 
 
 @pytest.mark.parametrize("words", [("reset", "sim", "INBOX"), ("rewind", "sim", "INBOX", "--to", "1")])

@@ -101,6 +101,17 @@ def test_generations_go_on() -> None:
     assert uidplan.start(other, MailboxState(7, 5, 3)).uid_validity == third.uid_validity
 
 
+def test_a_forgotten_mailbox_gives_no_name_a_second_time() -> None:
+    forgotten = Cursor(uidplan.forgotten((2 << 32) + 7))
+    assert uidplan.forgotten(7) == 0
+    assert uidplan.start(forgotten, MailboxState(7, 51, 50)) == Cursor((2 << 32) + 7, 0, 50)
+    assert uidplan.start(forgotten, MailboxState(8, 51, 50)) == Cursor((2 << 32) + 8, 0, 50)
+    assert uidplan.start(forgotten, MailboxState(7, 51, 50), begin_now=True) == Cursor((2 << 32) + 7, 50)
+    # UIDs of the last session mean nothing.
+    assert uidplan.start(forgotten, MailboxState(7, 51, 50, sticky=False)) == Cursor((3 << 32) + 7, 0, 50)
+    assert not uidplan.is_current(forgotten, MailboxState(7, 1, 0))
+
+
 def test_a_new_mailbox_begins_with_all_or_with_what_comes_from_now_on() -> None:
     state = MailboxState(7, 51, 50)
     assert uidplan.start(Cursor(), state) == Cursor(7, 0)
