@@ -71,8 +71,15 @@ class Orphans:
         if old:  # else there is no need to look through all that is queued
             old.difference_update(self._books.needed(space))
         self._since = {name: self._since.get(name, now) for name in old}
-        removed = [name for name, since in self._since.items() if now - since >= ORPHANED_S]
-        for name in removed:
-            self._store.remove(name)
-            del self._since[name]
-        return len(removed)
+        due = {name for name, since in self._since.items() if now - since >= ORPHANED_S}
+        return self._remove(space, due) if due else 0
+
+    def _remove(self, space: str, due: set[str]) -> int:
+        """Remove these unless somebody has written them anew while we looked through what is queued."""
+        removed = 0
+        for blob in self._store.stored(space):
+            if blob.name in due and blob.age_s >= ORPHANED_S:
+                self._store.remove(blob.name)
+                del self._since[blob.name]
+                removed += 1
+        return removed

@@ -152,6 +152,7 @@ class World:
     def __init__(self) -> None:
         self.blobs: dict[str, float] = {}
         self.queued: set[str] = set()
+        self.renewed: set[str] = set()  # while we look through the queue
         self.current = SPACE
         self.away = False
         self.drafts_older_than: list[float] = []
@@ -166,6 +167,7 @@ class World:
     def needed(self, space: str) -> Iterator[str]:
         self.scans += 1
         yield from (blob_name(space, identity.encode()) for identity in self.queued)
+        self.blobs.update(dict.fromkeys(self.renewed & self.blobs.keys(), 0.0))
 
     def stored(self, space: str) -> list[Stored]:
         return [Stored(name, age) for name, age in self.blobs.items() if name.startswith(space)]
@@ -231,6 +233,14 @@ def test_a_blob_that_a_producer_holds_while_redis_is_away_for_it_stays(world, lo
         world.blobs[name] = 30.0  # renewed at each of its attempts to append
         look(float(now))
     assert world.blobs
+
+
+def test_a_blob_that_is_written_anew_while_the_queue_is_looked_through_stays(world, look) -> None:
+    name = world.put("m1")
+    look(0.0)
+    world.renewed.add(name)
+    look(HOUR_S)
+    assert world.blobs == {name: 0.0}
 
 
 def test_an_hour_with_redis_away_in_between_does_not_count(world) -> None:
