@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.dovecot import PASSWORD, Dovecot
 from support.invariants import assert_invariants
@@ -17,6 +18,7 @@ from fastmail_ingest.config import Config, load
 from fastmail_ingest.errors import FastmailIngestError, MailboxRefused
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.model.mailbox import MailboxState
 from fastmail_ingest.simulator import (
     Account,
     Fault,
@@ -27,6 +29,7 @@ from fastmail_ingest.simulator import (
     Store,
     mail_of,
 )
+from fastmail_ingest.source.history import HistoryConnection
 
 COUNT = 40
 
@@ -248,3 +251,15 @@ def test_on_dovecot(
     assert sorted(past.uids()) == [uid for uid in range(1, COUNT + 1) if uid not in {3, 4, 30}]
     assert {each.raw for each in past.mails()} <= {mail(number) for number in range(COUNT)}
     past.stream.ledger.close()
+
+
+def test_uids_that_do_not_last_are_refused(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    examine = HistoryConnection.examine
+
+    def fleeting(source: HistoryConnection, mailbox: str) -> MailboxState:
+        return msgspec.structs.replace(examine(source, mailbox), sticky=False)
+
+    monkeypatch.setattr(HistoryConnection, "examine", fleeting)
+    with pytest.raises(MailboxRefused, match=r"UIDNOTSTICKY.*remedy"):
+        past()
+    assert past.mails() == []

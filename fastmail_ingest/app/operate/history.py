@@ -16,7 +16,7 @@ from fastmail_ingest.app.operate.picture import Picture, picture
 from fastmail_ingest.app.operate.stopping import stopping
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Account, Config
-from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK, FastmailIngestError
+from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK, FastmailIngestError, MailboxRefused
 from fastmail_ingest.model.archived import import_key
 from fastmail_ingest.model.identity import identify
 from fastmail_ingest.model.lane import Lane
@@ -116,6 +116,11 @@ def _look(
     key = MailboxKey(account.name, order.mailbox)
     with closing(connecting(config, account)()) as source:
         state = source.examine(order.mailbox)
+        if not state.sticky:
+            raise MailboxRefused(
+                f"{key}: its UIDs do not outlive a session (UIDNOTSTICKY, RFC 4315 2), so what is imported "
+                'could not be told from live mail. remedy: follow it with start = "all"'
+            )
         # The names that live mail gets there: so what was handled is known, and what is fetched will be.
         validity = uidplan.start(inspection.cursor(key), state).uid_validity
         found = source.uids_between(order.since, order.until, state.uid_next)
