@@ -10,11 +10,12 @@ FastmailIngestError
 │   │   ├── FetchRefused   the mail server does not give out these mails
 │   │   ├── ServerBusy     the mail server says that it cannot serve us now
 │   │   ├── LimitReached   the provider's limits for this account are used up
+│   │   │   └── BudgetSpent    our own are, which is no matter of the account's
 │   │   ├── TooManyConnections  the account has more connections than its server allows
 │   │   └── TokenUnavailable  the token endpoint does not answer
 │   ├── BlobUnavailable    the bytes of a large mail cannot be written, or are not there
 │   └── CircuitOpen        a circuit breaker lets no call through for now
-├── LoginRefused           the mail server refused the credentials                exit 3
+├── LoginRefused           mail server or token endpoint refuse the credentials   exit 3
 │   ├── TokenRefused       it refused an access token: a fresh one may do
 │   └── GrantRevoked       the permission behind the tokens is gone: a human must give it anew
 ├── ProtocolError          a peer sent what its protocol does not allow           exit 3
@@ -88,6 +89,10 @@ class LimitReached(SourceUnavailable):
     """The account has used up what its provider allows; it must rest, for hours if nothing else is said."""
 
 
+class BudgetSpent(LimitReached):
+    """The bytes that we allow ourselves in a day (`daily_bytes`) are used up; the account is well."""
+
+
 class TooManyConnections(SourceUnavailable):
     """The account has more connections than its server allows, ours and those of other programs together."""
 
@@ -114,7 +119,7 @@ class CircuitOpen(UnavailableError):
 
 
 class LoginRefused(FastmailIngestError):
-    """The mail server refused the credentials; asking again with the same ones is no use."""
+    """The mail server or the token endpoint refused the credentials; to ask with the same again is no use."""
 
     exit_code = EXIT_UNAVAILABLE
 
@@ -124,7 +129,10 @@ class TokenRefused(LoginRefused):
 
 
 class GrantRevoked(LoginRefused):
-    """The permission behind the tokens is gone (invalid_grant): only a human can give it anew."""
+    """The permission behind the tokens is not there (any more): only a human can give it anew.
+
+    To find it out again asks no server.
+    """
 
 
 class ProtocolError(FastmailIngestError):

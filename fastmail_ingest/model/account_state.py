@@ -11,7 +11,7 @@ class AccountState(msgspec.Struct, frozen=True):
     """Whether an account may be asked now: `ok`, `resting` until a time, or `suspended` until a human acts.
 
     A suspended one is tried again at `until`, too, but seldom. `failures` counts in a row; times are epoch
-    seconds. `credentials` tells whether they have changed since, without giving them away.
+    seconds. `credentials` are fingerprints of those that were refused, with blanks between: others may do.
     """
 
     standing: Standing = "ok"
@@ -23,13 +23,17 @@ class AccountState(msgspec.Struct, frozen=True):
 
 
 class Quarantined(msgspec.Struct, frozen=True):
-    """A mail that its server does not give out: how often it was tried, when again (epoch s), and why."""
+    """A mail that its server does not give out: how often it was tried, when again (epoch s), and why.
+
+    `anew`: its mailbox was being read anew, so that its content may be known.
+    """
 
     uid_validity: int
     uid: int
     tries: int
     again_at: float
     reason: str
+    anew: bool = False
 
 
 class AccountBooks(msgspec.Struct, frozen=True):

@@ -9,7 +9,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -24,36 +23,26 @@ from fastmail_ingest.errors import (
     TooManyConnections,
 )
 from fastmail_ingest.model.account_state import AccountState, Standing
-from fastmail_ingest.policy import backoff, budget
+from fastmail_ingest.pipeline import shared_books
+from fastmail_ingest.pipeline.shared_books import LOOK_S, Books, SharedBooks
+from fastmail_ingest.pipeline.spending import Spending
+from fastmail_ingest.policy import backoff
 from fastmail_ingest.policy.breaker import State
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 # An account that fails so often in a row is asked by one connection at a time, the others wait.
 BREAKER_FAILURES = 5
 BREAKER_RECOVERY_S = 5.0
 # Between two connects to one host: a hundred at once look like an attack.
 RAMP_S = 0.1
-_LOOK_S = 1.0  # how old the standing may be that others wrote
-# Whoever has made room for others stays away for so long: they look for it once in _LOOK_S.
-TURN_S = 2 * _LOOK_S
-# A Redis that hangs is asked once in so long: all threads of the account wait for the one that asks.
-AWAY_S = 2.0
+# Whoever has made room for others stays away for so long: they look for it once in LOOK_S.
+TURN_S = 2 * LOOK_S
+NAP_S = 5.0  # of a longer wait for the account, so that it is seen when others open it
 _PROBE_S = 60.0  # so long one process may probe before the next may
 _SLOTS_BACK_S = 3600.0
 _REASON_MAX = 500  # characters
-
-
-class Books(Protocol):
-    """What is written down about accounts for everybody."""
-
-    @property
-    def unavailable(self) -> tuple[type[BaseException], ...]: ...  # noqa: D102
-    def state(self, account: str) -> AccountState: ...  # noqa: D102
-    def put_state(self, account: str, state: AccountState) -> None: ...  # noqa: D102
-    def spend(self, account: str, size: int, commands: int) -> dict[int, int]: ...  # noqa: D102
-    def spent(self, account: str) -> dict[int, int]: ...  # noqa: D102
+_REFUSED_MAX = 8  # credentials that are remembered: hosts may differ in them
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -87,7 +76,8 @@ class Gate:
 
     def __init__(self, account: str, books: Books, terms: Terms, ramp: Ramp) -> None:
         self.account = account
-        self._books = books
+        self._books = SharedBooks(account, books)
+        self.spending = Spending(self._books, terms.daily_bytes)
         self._terms = terms
         self._ramp = ramp
         self._breaker = CircuitBreaker(
@@ -95,8 +85,7 @@ class Gate:
         )
         self._lock = threading.RLock()
         self._state = AccountState()
-        self._looked_at = -_LOOK_S
-        self._away_until = 0.0  # Redis; monotonic, as all times here but those in `_state`
+        self._looked_at = -LOOK_S  # monotonic, as all times here but those in `_state`
         self._untold = False  # Redis does not know `_state` yet
         self._inside = 0
         self._probing = False
@@ -105,18 +94,21 @@ class Gate:
         self._shrunk_at = 0.0
         self._wanted_at = 0.0
         self._token_refused = False
-        self._by_hour: dict[int, int] | None = None  # None: not known yet
-        self._unbooked = [0, 0]  # bytes and commands that Redis has not been told
 
     @property
     def is_open(self) -> bool:
-        """Whether all is well with the account."""
-        return self._state.standing == "ok" and self._breaker.state is State.CLOSED
+        """Whether mail may flow: all is well with the account, and there are bytes left."""
+        return not self.shut and self._breaker.state is State.CLOSED and not self.spending.reason
+
+    @property
+    def shut(self) -> bool:
+        """Whether the account is to be left alone: then `try_enter` says until when, others may open it."""
+        return self._state.standing != "ok"
 
     @property
     def reason(self) -> str:
         """Why it is shut, in words."""
-        return self._state.reason
+        return self._state.reason if self.shut else self.spending.reason
 
     # --- going in and out --------------------------------------------------------------------------
 
@@ -126,9 +118,9 @@ class Gate:
         with self._lock:
             if self._shrunk_at and now - self._shrunk_at > _SLOTS_BACK_S:
                 self._slots, self._shrunk_at = self._terms.slots, 0.0
-            wait_s = self._standing_wait_s()
+            wait_s = self._standing_wait_s() or self.spending.wait_s()
             if not wait_s and self._inside >= self._slots:
-                self._wanted_at, wait_s = now, _LOOK_S
+                self._wanted_at, wait_s = now, LOOK_S
             wait_s = wait_s or self._ramp.wait_s(now)
             if not wait_s and not self._breaker.allows():
                 wait_s = max(0.05, self._breaker.retry_in_s())
@@ -145,50 +137,48 @@ class Gate:
     def crowded(self) -> bool:
         """Whether somebody waits for a connection to be closed."""
         with self._lock:
-            return self._inside >= self._slots and time.monotonic() - self._wanted_at < 3 * _LOOK_S
+            return self._inside >= self._slots and time.monotonic() - self._wanted_at < 3 * LOOK_S
 
     def _standing_wait_s(self) -> float:
         """How long the account is to be left alone; a probe that is under way keeps the others out, too."""
         self._look()
-        if self._state.standing == "ok":
+        if not self.shut:
             return 0.0
-        if self._state.credentials and self._state.credentials != self._terms.credentials():
+        if self._probing:
+            return LOOK_S
+        if self._state.standing == "suspended" and self._has_others():
             _log.info("account %s: its credentials have changed, trying again", self.account)
-            self._put("ok")
+            self._token_refused = False
+            # Those that were refused stay known: hosts that differ in theirs must not open it in turns.
+            self._write(AccountState(credentials=self._state.credentials))
             return 0.0
-        return _LOOK_S if self._probing else max(0.0, self._state.until - time.time())
+        return max(0.0, self._state.until - time.time())
+
+    def _has_others(self) -> bool:
+        """Whether we log in with something else than what was refused."""
+        ours = self._terms.credentials()
+        return bool(ours) and ours not in self._state.credentials.split()
 
     def _begin_probe(self) -> None:
-        if self._state.standing != "ok":
+        if self.shut:
             self._probing = True
             # The other processes see that somebody is asking.
             self._write(msgspec.structs.replace(self._state, until=time.time() + _PROBE_S))
 
     def _look(self) -> None:
         now = time.monotonic()
-        if now - self._looked_at < _LOOK_S:
+        if now - self._looked_at < shared_books.LOOK_S:
             return
         self._looked_at = now
         if self._untold:
             self._write(self._state)
             return
-        found = self._ask(lambda: self._books.state(self.account))
+        found = self._books.ask(lambda books: books.state(self.account))
         if found is None or self._probing:
             return  # what we know ourselves must do
         if found.standing != "ok" and self._state.standing == "ok":
             self._wrong_at = now
         self._state = found
-
-    def _ask(self, ask: Callable[[], _T]) -> _T | None:
-        """What the books answer; None while Redis is away."""
-        if time.monotonic() < self._away_until:
-            return None
-        try:
-            return ask()
-        except self._books.unavailable as error:
-            self._away_until = time.monotonic() + AWAY_S
-            _log.debug("account %s: what we know of it stays ours alone: %s", self.account, error)
-            return None
 
     # --- how it went -------------------------------------------------------------------------------
 
@@ -202,7 +192,7 @@ class Gate:
             if entered_at < self._wrong_at:
                 return
             self._token_refused = self._probing = False
-            if self._state.standing != "ok":
+            if self.shut or self._state.credentials:
                 _log.info("account %s serves us again", self.account)
                 self._put("ok")
 
@@ -250,46 +240,21 @@ class Gate:
         return wait_s
 
     def _put(self, standing: Standing, until: float = 0.0, failures: int = 0, reason: str = "") -> None:
-        credentials = self._terms.credentials() if standing == "suspended" else ""
-        self._write(AccountState(standing, until, failures, reason[:_REASON_MAX], time.time(), credentials))
+        refused = [] if standing == "ok" else self._state.credentials.split()
+        if standing == "suspended" and self._has_others():
+            refused = [*refused, self._terms.credentials()][-_REFUSED_MAX:]
+        self._write(
+            AccountState(standing, until, failures, reason[:_REASON_MAX], time.time(), " ".join(refused))
+        )
 
     def _write(self, state: AccountState) -> None:
         self._state = state
-        self._untold = self._ask(lambda: self._told(state)) is None
 
-    def _told(self, state: AccountState) -> bool:
-        self._books.put_state(self.account, state)
-        return True
+        def told(books: Books) -> bool:
+            books.put_state(self.account, state)
+            return True
 
-    # --- the budget --------------------------------------------------------------------------------
-
-    def spend(self, size: int, commands: int) -> None:
-        """Book what was fetched; it counts even if Redis cannot be told now."""
-        with self._lock:
-            unbooked = self._unbooked = [self._unbooked[0] + size, self._unbooked[1] + commands]
-            by_hour = self._ask(lambda: self._books.spend(self.account, *unbooked))
-            if by_hour is not None:
-                self._by_hour, self._unbooked = by_hour, [0, 0]
-
-    def check_budget(self) -> None:
-        """Raise LimitReached if the bytes of a day are used up, until there are some again."""
-        limit = self._terms.daily_bytes
-        if not limit:
-            return
-        with self._lock:
-            if self._by_hour is None:
-                self._by_hour = self._ask(lambda: self._books.spent(self.account))
-            if self._by_hour is None:
-                return  # asked again before the next window
-            now = time.time()
-            if wait_s := budget.wait_s(self._by_hour, limit, now):
-                used = budget.spent(self._by_hour, now)
-                self._by_hour = None  # others spend, too: look again after the rest
-                raise LimitReached(
-                    f"account {self.account}: {used / 1e6:.0f} MB were fetched in 24 hours, of "
-                    f"{limit / 1e6:.0f} MB that daily_bytes allows",
-                    wait_s,
-                )
+        self._untold = self._books.ask(told) is None
 
 
 def _spread(patience: backoff.Backoff, failures: int) -> float:

@@ -19,7 +19,7 @@ from fastmail_ingest.errors import (
     TooManyConnections,
 )
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
-from fastmail_ingest.pipeline.gate import Gate
+from fastmail_ingest.pipeline.gate import NAP_S, Gate
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
 from fastmail_ingest.pipeline.transfer import CursorMoved, Transfer
@@ -79,12 +79,11 @@ class History:
         cursor = Cursor(self._plan.uid_validity)
         failures = 0
         while self._left:
-            self._wait_for_budget()
             before = len(self._left)
             try:
                 cursor = self._over_one_connection(cursor)
             except LimitReached as error:
-                self._wait(self._around.gate.failed(error, 1), str(error))
+                self._around.gate.failed(error, 1)
             except LoginRefused as error:
                 if self._around.gate.failed(error, 1) > 0:
                     raise
@@ -92,24 +91,19 @@ class History:
                 failures = failures + 1 if len(self._left) == before else 1
                 if failures >= TRIES:
                     raise
-                self._wait(self._around.gate.failed(error, failures), str(error))
+                wait_s = self._around.gate.failed(error, failures)
+                if not self._around.gate.shut:
+                    self._wait(wait_s, str(error))
 
-    def _wait_for_budget(self) -> None:
-        """Our share is not the account's: live mail goes on when it is used up."""
-        while reached := self._limit_reached():
-            self._wait(reached.retry_after_s, str(reached))
-
-    def _limit_reached(self) -> LimitReached | None:
-        try:
-            self._around.gate.check_budget()
-        except LimitReached as error:
-            return error
-        return None
-
-    def _over_one_connection(self, cursor: Cursor) -> Cursor:
+    def _enter(self) -> None:
+        """Wait until the account lets us in, and our share of its bytes does: live mail may take the rest."""
         gate = self._around.gate
         while wait_s := gate.try_enter():
-            self._wait(wait_s, gate.reason)
+            self._wait(min(wait_s, NAP_S), gate.reason)
+        self._around.waiting("")
+
+    def _over_one_connection(self, cursor: Cursor) -> Cursor:
+        self._enter()
         self._entered_at = time.monotonic()
         try:
             source = self._around.connect()
@@ -119,13 +113,13 @@ class History:
                     raise ProtocolError(
                         f"{self._plan.key}: its UIDVALIDITY has changed. remedy: start the import again"
                     )
-                while self._left and self._limit_reached() is None:
+                while self._left and not self._around.gate.spending.wait_s():
                     cursor = self._window(source, cursor)
             finally:
                 self._book()
                 source.close()
         finally:
-            gate.leave()
+            self._around.gate.leave()
         return cursor
 
     def _window(self, source: MailSource, cursor: Cursor) -> Cursor:
@@ -162,10 +156,9 @@ class History:
     def _book(self) -> None:
         if size := self._transfer.fetched_bytes - self._booked_bytes:
             self._booked_bytes += size
-            self._around.gate.spend(size, 1)
+            self._around.gate.spending.spend(size, 1)
 
     def _wait(self, seconds: float, reason: str) -> None:
         self._around.waiting(reason)
         if not self._stopper.wait(seconds):
             raise Stopped
-        self._around.waiting("")

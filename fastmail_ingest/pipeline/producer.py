@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from fastmail_ingest.errors import (
+    BudgetSpent,
     FastmailIngestError,
     LimitReached,
     LoginRefused,
@@ -20,7 +21,7 @@ from fastmail_ingest.errors import (
 )
 from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.pipeline.follower import Around, Follower, FollowPlan
-from fastmail_ingest.pipeline.gate import TURN_S, Gate
+from fastmail_ingest.pipeline.gate import NAP_S, TURN_S, Gate
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
 from fastmail_ingest.pipeline.transfer import CursorMoved, Tally, Transfer
@@ -38,7 +39,6 @@ ROUND_S = 60.0
 BOOKED_COMMANDS = 100
 _ANSWERS = 8  # of the mail server, one after the other, while we log in or open a mailbox
 _GRACE_S = 60.0  # beyond what a step may take, before a thread counts as stuck
-_NAP_S = 5.0  # of a longer wait for the account, so that changes are seen
 _AFTER_REFUSAL_S = 0.5
 
 
@@ -102,12 +102,15 @@ class Watcher:
                 self._wait(TURN_S)  # we have left for others who waited
             except Stopped:
                 return
+            except BudgetSpent:
+                continue  # the gate knows how long
             except (SourceUnavailable, ProtocolError, LoginRefused) as error:
                 self._failures += 1
                 wait_s = self._gate.failed(error, self._failures)
                 if self._gives_up(error, wait_s):
                     return
-                self._wait(wait_s)
+                if not self._gate.shut:
+                    self._wait(wait_s)
 
     def _gives_up(self, error: FastmailIngestError, wait_s: float) -> bool:
         final = isinstance(error, LoginRefused | LimitReached) and wait_s > 0
@@ -131,7 +134,7 @@ class Watcher:
                 reason = f"account {self._gate.account} is left alone for {wait_s:.0f} s: {self._gate.reason}"
                 self._give_up(reason)
                 return False
-            self._wait(min(wait_s, _NAP_S))
+            self._wait(min(wait_s, NAP_S))
             self._stopper.check()
         return True
 
@@ -218,7 +221,7 @@ class Watcher:
 
     def _before_window(self) -> None:
         self._stopper.check()
-        self._gate.check_budget()
+        self._gate.spending.check()
         self._fetching = True
 
     def _after_window(self) -> None:
@@ -229,14 +232,14 @@ class Watcher:
     def _book_bytes(self) -> None:
         if size := self._transfer.fetched_bytes - self._booked_bytes:
             self._booked_bytes += size
-            self._gate.spend(size, 0)
+            self._gate.spending.spend(size, 0)
 
     def _book(self, source: MailSource, at_least: int = BOOKED_COMMANDS) -> None:
         """Book the commands of this connection, not each one by itself."""
         new = source.commands - self._booked
         if new >= at_least:
             self._booked += new
-            self._gate.spend(0, new)
+            self._gate.spending.spend(0, new)
 
     # --- signs of life -----------------------------------------------------------------------------
 

@@ -30,3 +30,9 @@ def wait_s(by_hour: Mapping[int, int], limit: int, now_s: float) -> float:
         if total < limit:
             return (hour + HOURS + 1) * HOUR_S - now_s
     return float(HOURS * HOUR_S)
+
+
+def in_words(by_hour: Mapping[int, int], limit: int, now_s: float) -> str:
+    """Why nothing may be fetched, for a human."""
+    used = spent(by_hour, now_s)
+    return f"daily_bytes is used up: {used / 1e6:.1f} MB were fetched in 24 hours, of {limit / 1e6:.1f} MB"

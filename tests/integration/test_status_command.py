@@ -1,6 +1,7 @@
 """`status`: what it shows of accounts that are well, resting, suspended, and of their mailboxes."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,3 +79,16 @@ def test_everything_that_is_known_is_shown(status: Status, stream: Operated) -> 
     )
     assert second["commands_today"] == 12
     assert "credentials" not in second
+
+
+def test_daily_bytes_that_are_used_up_are_a_rest(status: Status, stream: Operated) -> None:
+    stream.ledger.accounts.spend("a", 5_000_000, 1)
+    stream.ledger.accounts.spend("b", 5_000_000, 1)
+    text = status()
+    assert text.count("resting for") == 1
+    assert "b: daily_bytes is used up: 5.0 MB were fetched in 24 hours, of 5.0 MB" in text
+    first, second = json.loads(status("--json"))["accounts"]
+    assert first["standing"] == "ok"
+    assert second["standing"] == "resting"
+    assert second["until"] > time.time()
+    assert "daily_bytes" in second["reason"]

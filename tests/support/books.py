@@ -34,6 +34,10 @@ class MemoryBooks:
     def spent(self, account: str) -> dict[int, int]:
         return dict(self._spent.get(account, {}))
 
+    def forget_spent(self) -> None:
+        """As when the hours have gone by."""
+        self._spent.clear()
+
     def prove_fresh(self, key: MailboxKey, at_s: float) -> None:
         self._fresh[key] = int(at_s * 1000) / 1000
 

@@ -8,7 +8,7 @@ import msgspec
 
 from fastmail_ingest.app.operate import words
 from fastmail_ingest.config import Account
-from fastmail_ingest.model.account_state import AccountBooks
+from fastmail_ingest.model.account_state import AccountBooks, AccountState
 from fastmail_ingest.policy import budget
 from fastmail_ingest.stream.overview import MailboxStanding, Overview
 
@@ -34,8 +34,9 @@ def show(overview: Overview, accounts: Sequence[Account], *, as_json: bool) -> N
     rows = [_account_row(account, books, now) for account, books, _ in found]
     words.console().print(words.table(columns, rows, numbers=columns[2:]))
     for account, books, _ in found:
-        if books.state.standing != "ok":
-            words.say(f"{account.name}: {books.state.reason}", style="red")
+        state = _state(account, books, now)
+        if state.standing != "ok":
+            words.say(f"{account.name}: {state.reason}", style="red")
     columns = ("mailbox", "fresh", "last UID", "appended", "quarantined")
     rows = [_mailbox_row(each, now) for _, _, mailboxes in found for each in mailboxes]
     words.console().print(words.table(columns, rows, numbers=columns[1:]))
@@ -43,8 +44,17 @@ def show(overview: Overview, accounts: Sequence[Account], *, as_json: bool) -> N
         words.say(line)
 
 
+def _state(account: Account, books: AccountBooks, now: float) -> AccountState:
+    """How an account stands; that `daily_bytes` is used up is written nowhere, it follows from the bytes."""
+    limit = account.effective_daily_bytes
+    wait_s = budget.wait_s(books.bytes_by_hour, limit, now)
+    if books.state.standing != "ok" or not wait_s:
+        return books.state
+    return AccountState("resting", now + wait_s, reason=budget.in_words(books.bytes_by_hour, limit, now))
+
+
 def _account_row(account: Account, books: AccountBooks, now: float) -> Sequence[object]:
-    state = books.state
+    state = _state(account, books, now)
     until = f" for {words.duration(max(0.0, state.until - now))}" if state.standing != "ok" else ""
     limit = account.effective_daily_bytes
     spent = budget.spent(books.bytes_by_hour, now)
@@ -70,7 +80,7 @@ def _quarantined(found: Sequence[AccountBooks], accounts: Sequence[Account]) -> 
 def _facts(
     account: Account, books: AccountBooks, mailboxes: Sequence[MailboxStanding], now: float
 ) -> dict[str, Any]:
-    state = msgspec.structs.asdict(books.state)
+    state = msgspec.structs.asdict(_state(account, books, now))
     del state["credentials"]
     return {
         "account": account.name,

@@ -6,6 +6,7 @@ import pytest
 from support.books import MemoryBooks
 
 from fastmail_ingest.errors import (
+    BudgetSpent,
     FastmailIngestError,
     GrantRevoked,
     LimitReached,
@@ -17,6 +18,7 @@ from fastmail_ingest.errors import (
 )
 from fastmail_ingest.model.account_state import AccountState
 from fastmail_ingest.pipeline import gate as gates
+from fastmail_ingest.pipeline import shared_books
 from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
 
 
@@ -105,6 +107,25 @@ def test_another_password_is_tried_at_once() -> None:
     assert desk.gate.try_enter() == 0.0
 
 
+def test_hosts_that_differ_in_their_credentials_do_not_open_an_account_in_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_books, "LOOK_S", 0.0)
+    first, asked = Desk(), 0
+    second = Desk(books=first.books)
+    second.credentials = "two"
+    for desk in [first, second] * 5:
+        if not desk.gate.try_enter():
+            asked += 1
+            desk.gate.failed(LoginRefused("no"), 1)
+            desk.gate.leave()
+    assert asked == 2
+    second.credentials = "three"
+    assert second.gate.try_enter() == 0.0
+    second.gate.good(time.monotonic())
+    assert first.state == AccountState(since=first.state.since), "all that was refused is forgotten"
+
+
 def test_a_refused_token_is_renewed_once_then_a_human_is_asked_for() -> None:
     desk = Desk()
     assert desk.gate.failed(TokenRefused("expired"), 1) == 0.0
@@ -159,16 +180,37 @@ def test_a_server_that_answers_with_a_refusal_is_there() -> None:
 
 def test_the_budget_of_a_day_is_shared_and_ends_the_fetching() -> None:
     desk = Desk(daily_bytes=1000)
-    desk.gate.check_budget()
-    desk.gate.spend(999, 1)
-    desk.gate.check_budget()
-    desk.gate.spend(1, 1)
-    with pytest.raises(LimitReached, match="daily_bytes") as refused:
-        desk.gate.check_budget()
+    desk.gate.spending.check()
+    desk.gate.spending.spend(999, 1)
+    desk.gate.spending.check()
+    desk.gate.spending.spend(1, 1)
+    with pytest.raises(BudgetSpent, match="daily_bytes") as refused:
+        desk.gate.spending.check()
     assert 23 * 3600 < refused.value.retry_after_s <= 25 * 3600
-    with pytest.raises(LimitReached):
-        Desk(daily_bytes=1000, books=desk.books).gate.check_budget()
-    Desk(daily_bytes=0, books=desk.books).gate.check_budget()
+    with pytest.raises(BudgetSpent):
+        Desk(daily_bytes=1000, books=desk.books).gate.spending.check()
+    Desk(daily_bytes=0, books=desk.books).gate.spending.check()
+
+
+def test_a_budget_that_is_used_up_keeps_all_out_until_it_is_raised() -> None:
+    desk = Desk(daily_bytes=1000)
+    desk.gate.spending.spend(1000, 1)
+    assert 23 * 3600 < desk.gate.try_enter() <= 25 * 3600
+    assert not desk.gate.is_open
+    assert "daily_bytes" in desk.gate.reason
+    assert desk.state.standing == "ok", "the account is well"
+    raised = Desk(daily_bytes=2000, books=desk.books)
+    assert raised.gate.try_enter() == 0.0
+    assert raised.gate.is_open
+
+
+def test_what_others_fetch_is_seen_when_the_bytes_are_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_books, "LOOK_S", 0.0)
+    desk = Desk(daily_bytes=1000)
+    desk.gate.spending.spend(1000, 1)
+    assert desk.gate.try_enter() > 0
+    desk.books.forget_spent()
+    assert desk.gate.try_enter() == 0.0
 
 
 class Away(MemoryBooks):
@@ -227,14 +269,14 @@ def test_a_redis_that_hangs_is_not_asked_by_each_thread() -> None:
     desk = Desk(slots=20, daily_bytes=100, books=books)
     for _ in range(10):
         assert desk.gate.try_enter() == 0.0
-        desk.gate.spend(1, 1)
-        desk.gate.check_budget()
+        desk.gate.spending.spend(1, 1)
+        desk.gate.spending.check()
     assert books.asked == 1
 
 
 def test_what_redis_was_not_told_it_is_told_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gates, "AWAY_S", 0.0)
-    monkeypatch.setattr(gates, "_LOOK_S", 0.0)
+    monkeypatch.setattr(shared_books, "AWAY_S", 0.0)
+    monkeypatch.setattr(shared_books, "LOOK_S", 0.0)
     books = Away()
     desk = Desk(books=books)
     desk.gate.failed(LoginRefused("no"), 1)
@@ -244,16 +286,16 @@ def test_what_redis_was_not_told_it_is_told_when_it_is_back(monkeypatch: pytest.
 
 
 def test_while_redis_is_away_the_gate_knows_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gates, "AWAY_S", 0.0)
+    monkeypatch.setattr(shared_books, "AWAY_S", 0.0)
     books = Away()
     desk = Desk(daily_bytes=100, books=books)
-    desk.gate.check_budget()
+    desk.gate.spending.check()
     assert desk.gate.try_enter() == 0.0
     desk.gate.failed(LoginRefused("no"), 1)
     assert desk.gate.try_enter() > 0
-    desk.gate.spend(60, 1)
-    desk.gate.spend(60, 1)
+    desk.gate.spending.spend(60, 1)
+    desk.gate.spending.spend(60, 1)
     books.away = False
-    desk.gate.spend(0, 0)
+    desk.gate.spending.spend(0, 0)
     with pytest.raises(LimitReached):
-        desk.gate.check_budget()
+        desk.gate.spending.check()

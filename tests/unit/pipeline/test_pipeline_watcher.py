@@ -9,9 +9,10 @@ import pytest
 from support.fake_mailbox import FakeServer, Shelf
 from support.waiting import wait_until
 
+from fastmail_ingest.errors import LimitReached
 from fastmail_ingest.model.account_state import AccountState
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
-from fastmail_ingest.pipeline import gate, producer
+from fastmail_ingest.pipeline import gate, producer, shared_books
 from fastmail_ingest.pipeline.follower import FollowPlan
 from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
 from fastmail_ingest.pipeline.outage import Outage
@@ -19,6 +20,7 @@ from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.pipeline.transfer import Tally, Transfer, TransferPlan
 from fastmail_ingest.policy import backoff
+from fastmail_ingest.policy import width as widths
 from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.policy.polling import PollPace
 from fastmail_ingest.policy.pressure import Marks
@@ -29,12 +31,18 @@ KEY = MailboxKey("a", "INBOX")
 class House:
     """One account: its gate, a mailbox, and what watchers have given up at."""
 
-    def __init__(self) -> None:
-        self.shelf = Shelf()
+    def __init__(self, shelf: Shelf | None = None, daily_bytes: int = 0) -> None:
+        self.shelf = shelf or Shelf()
         self.server = FakeServer(*range(1, 41))
         self.stopper = Stopper()
         self.failures: list[str] = []
-        self.gate = Gate("a", self.shelf.accounts, Terms(1, 0, lambda: "me"), Ramp())
+        self.gate = Gate("a", self.shelf.accounts, Terms(1, daily_bytes, lambda: "me"), Ramp())
+        self.troubles: list[Exception] = []  # of the next connects
+
+    def connect(self) -> FakeServer:
+        if self.troubles:
+            raise self.troubles.pop(0)
+        return self.server
 
     def watcher(self, key: MailboxKey = KEY, *, once: bool = True) -> Watcher:
         nothing: Callable[..., None] = lambda *_: None  # noqa: E731
@@ -42,7 +50,7 @@ class House:
         marks = Marks(1 << 30, 1 << 40, 1.0)
         transfer = Transfer(self.shelf, TransferPlan(7, 1 << 20, marks), self.stopper, tally, Outage())
         plan = WatchPlan(PollPace(0.01, 0.05), FollowPlan(4000), idle=False, once=once, timeout_s=5.0)
-        return Watcher([key], Reach(lambda: self.server, self.gate), transfer, plan, self.stopper, tally)
+        return Watcher([key], Reach(self.connect, self.gate), transfer, plan, self.stopper, tally)
 
     @contextmanager
     def watching(self, *keys: MailboxKey) -> Iterator[None]:
@@ -132,3 +140,38 @@ def test_with_once_a_cursor_that_is_moved_meanwhile_is_followed(
     house.watcher().run()
     assert len(house.shelf.taken) == 40
     assert house.shelf.at == Cursor(7, 40)
+
+
+def test_raised_daily_bytes_count_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widths, "FIRST", 10)
+    tight = House(house.shelf, daily_bytes=5)
+    tight.watcher().run()
+    assert "left alone" in tight.failures[0]
+    assert "daily_bytes" in tight.failures[0]
+    assert 5 <= len(house.shelf.taken) < 40
+    assert house.shelf.accounts.state("a").standing == "ok"
+    House(house.shelf, daily_bytes=1000).watcher().run()
+    assert len(house.shelf.taken) == 40
+
+
+def test_bytes_that_are_free_again_end_the_wait(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producer, "NAP_S", 0.01)
+    monkeypatch.setattr(shared_books, "LOOK_S", 0.0)
+    house = House(house.shelf, daily_bytes=30)
+    house.shelf.accounts.spend("a", 30, 1)
+    with house.watching(KEY):
+        wait_until(lambda: "daily_bytes" in house.gate.reason, "it waits")
+        house.shelf.accounts.forget_spent()
+        wait_until(lambda: len(house.shelf.taken) >= 30, "it goes on")
+
+
+def test_an_account_that_others_have_opened_is_gone_to_without_the_whole_rest(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producer, "NAP_S", 0.01)
+    monkeypatch.setattr(shared_books, "LOOK_S", 0.0)
+    house.troubles = [LimitReached("bandwidth")]
+    with house.watching(KEY):
+        wait_until(lambda: house.shelf.accounts.state("a").standing == "resting", "it rests")
+        house.shelf.accounts.put_state("a", AccountState())
+        wait_until(lambda: len(house.shelf.taken) == 40, "it goes on")
