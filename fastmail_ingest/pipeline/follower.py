@@ -167,7 +167,7 @@ class Follower:
         _log.debug("%s: UIDs %s: %s; next window: %d", self.key, window, error, self._width.uids)
 
     def _left_aside(self, uid: int, cursor: Cursor, error: Exception) -> bool:
-        if not self._quarantine.add(cursor.uid_validity, uid, str(error)):
+        if not self._quarantine.add(cursor, uid, str(error)):
             return False
         self._width = Width(1)
         self._transfer.move(self.key, msgspec.structs.replace(cursor, last_uid=uid))

@@ -4,6 +4,8 @@ import logging
 import random
 import time
 
+import msgspec
+
 from fastmail_ingest.errors import FetchRefused, ProtocolError, SourceUnavailable
 from fastmail_ingest.model.account_state import Quarantined
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
@@ -34,12 +36,13 @@ class Quarantine:
         if len(self._mails) < len(found):
             self._save()
 
-    def add(self, uid_validity: int, uid: int, reason: str) -> bool:
+    def add(self, cursor: Cursor, uid: int, reason: str) -> bool:
         """Put a mail into quarantine; False if that is no use, because all of them would end there."""
         self._in_a_row += 1
         if self._in_a_row > IN_A_ROW_MAX:
             return False
-        mail = _tried(uid_validity, uid, 1, reason)
+        found = Quarantined(cursor.uid_validity, uid, 0, 0.0, reason[:200], anew=cursor.match_until > 0)
+        mail = _tried(found)
         self._mails = [*(each for each in self._mails if each.uid != uid), mail]
         self._save()
         _log.error(
@@ -59,10 +62,12 @@ class Quarantine:
     def retry(self, source: MailSource, cursor: Cursor) -> None:
         """Try the mails that are due. What the server does to the connection is raised."""
         for mail in [each for each in self._mails if each.again_at <= time.time()]:
-            again = _tried(mail.uid_validity, mail.uid, mail.tries + 1, mail.reason)
+            again = _tried(mail)
             self._replace(mail, again)
+            # The reading anew may be over by now, and it may have been handled before that.
+            behind = msgspec.structs.replace(cursor, match_until=mail.uid) if mail.anew else cursor
             try:
-                self._transfer.take(source, self._key, Window(mail.uid, mail.uid), cursor)
+                self._transfer.take(source, self._key, Window(mail.uid, mail.uid), behind)
             except FetchRefused as error:
                 _log.warning("%s: UID %d is still refused: %s", self._key, mail.uid, error)
                 continue
@@ -80,6 +85,8 @@ class Quarantine:
         self._transfer.put_quarantine(self._key, self._mails)
 
 
-def _tried(uid_validity: int, uid: int, tries: int, reason: str) -> Quarantined:
+def _tried(mail: Quarantined) -> Quarantined:
+    """The same mail after one more try."""
+    tries = mail.tries + 1
     again_at = time.time() + delay_s(QUARANTINED, tries, random.random())  # noqa: S311
-    return Quarantined(uid_validity, uid, tries, again_at, reason[:200])
+    return msgspec.structs.replace(mail, tries=tries, again_at=again_at)

@@ -197,6 +197,23 @@ def test_another_uidvalidity_while_we_idle_loses_and_doubles_nothing(
     assert world.ledger.cursor(KEY).uid_validity == 8
 
 
+@pytest.mark.usefixtures("soon_again")
+def test_a_mail_in_quarantine_while_its_mailbox_is_read_anew_is_known_when_it_comes_out(world: World) -> None:
+    world.add(30)
+    with world.followed():
+        wait_until(lambda: len(world.uids()) == 30, "all are appended")
+    world.remake(uid_validity=8, keep=30)
+    world.faults.poison("INBOX", 17, Fault.NO_TO_FETCH)
+    with world.followed():
+        wait_until(lambda: world.ledger.cursor(KEY).last_uid == 30, "all but one are read anew")
+        world.add(1)
+        wait_until(lambda: len(world.uids()) == 31, "reading anew is over")
+        assert [mail.uid for mail in world.ledger.accounts.quarantine(KEY)] == [17]
+        world.faults.heal()
+        wait_until(lambda: not world.ledger.accounts.quarantine(KEY), "it comes out of quarantine")
+    assert len(world.appended()) == 31
+
+
 def test_uids_that_are_given_out_again_without_a_word_name_other_mails(world: World) -> None:
     world.add(30)
     with world.followed():
