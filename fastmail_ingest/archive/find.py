@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastmail_ingest.archive.archives import Archive, Gzipped, MailFolder, Mbox, Problem, Tar, Zip, reading
 from fastmail_ingest.archive.kinds import PEEK_BYTES, Kind, kind_of
-from fastmail_ingest.archive.stream import BROKEN, broken
+from fastmail_ingest.archive.stream import Stream
 from fastmail_ingest.errors import ArchiveError
 
 _MAILDIR = ("cur", "new")
@@ -95,10 +95,7 @@ def _kind(path: Path) -> Kind:
 
 def _kind_in_gzip(path: Path) -> Kind:
     with reading(path) as file, gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
-        try:
-            return kind_of(unpacked.read(PEEK_BYTES))
-        except BROKEN as error:
-            raise broken(str(path), error) from error
+        return Stream(unpacked, str(path)).kind()
 
 
 def _unreadable(error: OSError) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from fastmail_ingest.errors import ArchiveError
+
 BLOCK_BYTES = 256 * 1024
 KEEP_BYTES = 256 * 1024  # of a mail that is too large
 
@@ -28,7 +30,7 @@ _NEXT = re.compile(rb"((?:\r?\n)*)(From )?")
 _HEAD_MAX = 64 * 1024
 
 Read = Callable[[int], bytes]
-"""Gives up to so many bytes, b"" at the end."""
+"""Gives up to so many bytes, b"" at the end. Raises ArchiveError where it cannot be read on."""
 
 
 class Piece(msgspec.Struct, gc=False):
@@ -55,24 +57,31 @@ class Splitter:
         self._buffer = bytearray()
         self._base = position  # of the buffer's first byte
         self._at_end = False
+        self._broken: ArchiveError | None = None
         self._dated = False
         self._has_lengths: bool | None = None  # not known before the first mail was seen
 
     def pieces(self) -> Iterator[Piece]:
         """The mails one after the other; nothing if there is no "From " line at the beginning.
 
-        What `read` raises goes through: the mail that was being read then is not given.
+        Where `read` raises ArchiveError, it comes after all mails that are whole: those that another follows.
         """
         while self._fill(len(_MARK)):
             line_end = self._line_end(0)
             if not self._buffer.startswith(b"From "):
-                return
+                break
             if self._has_lengths is None:
                 self._dated = DATED.match(self._buffer, 0, line_end) is not None
             piece = self._piece(line_end)
             yield piece
             del self._buffer[: piece.end - self._base]
             self._base = piece.end
+        self._check()
+
+    def _check(self) -> None:
+        """What is in the buffer may be half of something."""
+        if self._broken is not None:
+            raise self._broken
 
     def _piece(self, start: int) -> Piece:
         """The mail whose text begins at `start` of the buffer."""
@@ -123,6 +132,7 @@ class Splitter:
             )
 
     def _last(self, start: int, quoted: bool) -> Piece:
+        self._check()
         end = len(self._buffer)
         if self._buffer.endswith(b"\n\n"):
             end -= 1
@@ -153,7 +163,10 @@ class Splitter:
             if end is not None:
                 return end, found + 1
             found = self._buffer.find(_MARK, found + 1)
-        return (len(self._buffer), len(self._buffer)) if self._at_end else None
+        if not self._at_end:
+            return None
+        self._check()
+        return len(self._buffer), len(self._buffer)
 
     def _forget(self, count: int) -> None:
         del self._buffer[:count]
@@ -167,6 +180,8 @@ class Splitter:
             return None
         told = self._length_of(start)
         follows = self._next_after(told) if told is not None and told - start <= self._max_mail else None
+        if told is not None and follows is None and told + len(_MARK) > len(self._buffer):
+            self._check()  # it may be true, and then no "From " line within counts
         if self._has_lengths is None:
             self._has_lengths = follows is not None
         return None if told is None or follows is None else (told, follows)
@@ -181,7 +196,8 @@ class Splitter:
         if found[2]:
             # At the beginning of a line, or it is a word of this mail.
             return follows if self._buffer[follows - 1 : follows] == b"\n" else None
-        return follows if self._at_end and follows == len(self._buffer) else None
+        at_end = self._at_end and self._broken is None
+        return follows if at_end and follows == len(self._buffer) else None
 
     def _length_of(self, start: int) -> int | None:
         self._fill(start + _HEAD_MAX)
@@ -204,6 +220,9 @@ class Splitter:
         return len(self._buffer) > 0
 
     def _more(self) -> None:
-        block = self._read(BLOCK_BYTES)
+        try:
+            block = self._read(BLOCK_BYTES)
+        except ArchiveError as error:
+            self._broken, block = error, b""
         self._at_end = not block
         self._buffer += block

@@ -1,11 +1,12 @@
 """The bytes of one file, or of one file within another, and the mails in them."""
 
+import gzip
 import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import IO, Protocol, cast
 
 from fastmail_ingest.archive import normal
 from fastmail_ingest.archive.kinds import PEEK_BYTES, Kind, kind_of
@@ -13,6 +14,8 @@ from fastmail_ingest.archive.split import BLOCK_BYTES, Splitter
 from fastmail_ingest.errors import ArchiveChanged, ArchiveError
 from fastmail_ingest.model.archived import Archived
 
+# What is read at once is lost as a whole where it breaks.
+_STEP_BYTES = 4096
 # What reading raises: a broken disk, a broken or cut compression, a zip with a password or an unknown method.
 BROKEN = (
     OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError,
@@ -29,38 +32,57 @@ def broken(where: str, error: BaseException) -> ArchiveError:
     )
 
 
-class Readable(Protocol):
+class _Readable(Protocol):
     """A file, packed or not."""
 
-    def read(self, count: int, /) -> bytes: ...  # noqa: D102
+    def read1(self, count: int, /) -> bytes: ...  # noqa: D102
 
 
 class Stream:
-    """Reads a file on from its beginning, and puts back what was only looked at."""
+    """Reads a file on from its beginning, and puts back what was only looked at.
 
-    def __init__(self, file: Readable, where: str, position: int = 0) -> None:
-        self._file = file
+    Where it cannot be read on, everything before that is given first, and then the error.
+    """
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, where: str, position: int = 0) -> None:
+        # All that we read, packed or not, can do so; their types tell of the least that files can.
+        self._file = cast("_Readable", file)
         self._where = where
         self._peeked = b""
+        self._error: BaseException | None = None
         self.position = position  # of what `read` gives next
 
     def read(self, count: int) -> bytes:
         """Up to `count` bytes; b"" at the end. Raises ArchiveError."""
         block = self._peeked or self._read(count)
+        self._check(block)
         self._peeked = b""
         self.position += len(block)
         return block
 
     def _read(self, count: int) -> bytes:
-        try:
-            return self._file.read(count)
-        except BROKEN as error:
-            raise broken(self._where, error) from error
+        """Up to `count` bytes; fewer at the end, and where it breaks."""
+        block = bytearray()
+        while len(block) < count and self._error is None:
+            try:
+                part = self._file.read1(min(_STEP_BYTES, count - len(block)))
+            except BROKEN as error:
+                self._error = error
+            else:
+                if not part:
+                    break
+                block += part
+        return bytes(block)
+
+    def _check(self, block: bytes) -> None:
+        if not block and self._error is not None:
+            raise broken(self._where, self._error) from self._error
 
     def peek(self) -> bytes:
-        """The next PEEK_BYTES, or all there is."""
-        while len(self._peeked) < PEEK_BYTES and (block := self._read(PEEK_BYTES)):
-            self._peeked += block
+        """The next PEEK_BYTES, or all there is. Raises ArchiveError."""
+        if len(self._peeked) < PEEK_BYTES:
+            self._peeked += self._read(PEEK_BYTES)
+        self._check(self._peeked)
         return self._peeked
 
     def skip_to(self, position: int) -> None:
@@ -70,6 +92,7 @@ class Stream:
             # What was looked at may be more than is to be skipped.
             block = self._peeked or self._read(wanted)
             self._peeked = block[wanted:]
+            self._check(block)
             if not block:
                 raise ArchiveChanged(f"{self._where}: it is shorter than it was when it was last read")
             self.position += min(len(block), wanted)

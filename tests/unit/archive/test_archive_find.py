@@ -256,6 +256,35 @@ def test_a_gzip_that_is_damaged(tmp_path: Path) -> None:
         read(one(path))
 
 
+@pytest.mark.parametrize("pack", [gzipped, tarred])
+def test_a_small_archive_that_was_cut_gives_what_can_be_unpacked(tmp_path: Path, pack) -> None:
+    path, numbers = tmp_path / "a", range(1, 101)
+    text = b"".join(LINE + b"Subject: %d\n\n%b\n\n" % (n, os.urandom(150).hex().encode()) for n in numbers)
+    pack(path, {"Mail/a.mbox": text})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    found, words = _read_until_it_breaks(one(path))
+    assert "cannot be read on" in words
+    assert subjects(found) == list(numbers)[: len(found)]
+    # What is unpacked at once may be lost with the damage, not more.
+    assert len(found) > 30
+    assert all(len(mail.raw) > 300 for mail in found)
+
+
+@pytest.mark.parametrize(("pack", "kept"), [(gzipped, 99), (zipped, 70)])
+def test_a_checksum_that_is_wrong_takes_only_the_last_mails(tmp_path: Path, pack, kept: int) -> None:
+    path, numbers = tmp_path / "a", range(1, 101)
+    pack(path, {"a.mbox": mbox(*numbers)})
+    data = bytearray(path.read_bytes())
+    # CRC-32: of the gzip in its trailer (RFC 1952 2.3.1), of the zip in its list of contents.
+    data[-8 if pack is gzipped else data.rindex(b"PK\x01\x02") + 16] ^= 1
+    path.write_bytes(bytes(data))
+    found, words = _read_until_it_breaks(one(path))
+    assert "CRC" in words
+    assert subjects(found) == list(numbers)[: len(found)]
+    assert len(found) >= kept
+
+
 def test_a_zip_with_a_password(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as file:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fastmail_ingest.archive import split
 from fastmail_ingest.archive.normal import from_mbox, with_crlf
 from fastmail_ingest.archive.split import Piece, Splitter
+from fastmail_ingest.errors import ArchiveError
 
 LINE = b"From someone@example.org Thu Aug  4 14:46:24 2011"
 MAX = 1 << 20
@@ -80,6 +81,30 @@ def test_lengths_are_believed_where_they_are_true(wanted: list[bytes], block: in
         return head + b"\nContent-Length: %d\n\n" % size + body
 
     assert raws(mbox(wanted, lengths, ends), block=block) == [with_crlf(mail) for mail in wanted]
+
+
+@given(st.lists(mails, min_size=1, max_size=5), st.integers(1, 200), st.booleans(), st.data())
+def test_before_damage_come_whole_mails_only(
+    wanted: list[bytes], block: int, told: bool, data: st.DataObject
+) -> None:
+    def length(mail: bytes) -> bytes:
+        head, _, body = mail.partition(b"\n\n")
+        return head + b"\nContent-Length: %d\n\n" % len(body) + body
+
+    text = mbox(wanted, length if told else quoted)
+    source, found = io.BytesIO(text[: data.draw(st.integers(0, len(text)))]), []
+
+    def read(count: int) -> bytes:
+        if part := source.read(min(count, block)):
+            return part
+        raise ArchiveError("damaged")
+
+    whole = pieces(text)
+    with pytest.raises(ArchiveError, match="damaged"):
+        found.extend(Splitter(read, 0, MAX).pieces())
+    assert found == whole[: len(found)]
+    # All that another one visibly follows.
+    assert len(found) >= sum(piece.end + len(LINE) + 1001 <= len(source.getvalue()) for piece in whole)
 
 
 @pytest.mark.parametrize("length", [b"0", b"3", b"99", b"17179869184", b"-1", b"x"])
