@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 
 from fastmail_ingest.config import Account
-from fastmail_ingest.errors import MailboxRefused, ProtocolError, SourceUnavailable
+from fastmail_ingest.errors import FetchRefused, MailboxRefused, ProtocolError, SourceUnavailable
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.source.ahead import Ahead
@@ -160,11 +160,15 @@ class Connection:
     ) -> Iterator[Fetched]:
         """Stream the mails of a window as they arrive; flag updates and mails outside of it are dropped.
 
+        Raises FetchRefused in the end if the server tells of a mail that is there, and does not give it out.
+
         `then` is the window that will be fetched next, and nothing else before it: it is asked for at once,
         so that no round trip passes between the two.
         """
         body = "RFC822.SIZE BODY.PEEK[HEADER]" if headers_only else "BODY.PEEK[]"
         doubtful: dict[int, bytes] = {}
+        given: set[int] = set()
+        bare: set[int] = set()
 
         def takes_away(mail: Fetched, unknown_follows: bool) -> bool:
             if mail.raw is None or not (unknown_follows or mail.swallows or seems_to_swallow(mail.raw)):
@@ -178,8 +182,9 @@ class Connection:
                 self._ahead.put(then, self._ask(then, body))
             for fetched in self._read(tag, takes_away):
                 if fetched.raw is None:
-                    continue
-                if window.first <= fetched.uid <= window.last:
+                    bare.add(fetched.uid)
+                elif window.first <= fetched.uid <= window.last:
+                    given.add(fetched.uid)
                     yield fetched
                 else:
                     fetched.discard()
@@ -189,6 +194,16 @@ class Connection:
             for uid, hashed in doubtful.items():
                 if window.first <= uid <= window.last:
                     yield self._once_more(uid, hashed, body)
+            if bare := {uid for uid in bare - given - doubtful.keys() if window.first <= uid <= window.last}:
+                self._check_gone(window, bare)
+
+    def _check_gone(self, window: Window, bare: set[int]) -> None:
+        """Mails that are told of, but whose bodies did not come: were they expunged, or are they withheld?"""
+        self._ahead.refuse("a mail without its body must be looked for")
+        there = bare.intersection(self._client.search(["UID", str(window)]))
+        self.news = self._client.take_news() or self.news
+        if there:
+            raise FetchRefused(f"the mail server gives no body of {len(there)} mails, as of UID {min(there)}")
 
     def _ask(self, window: Window, body: str) -> bytes:
         return self._client.send_command(f"UID FETCH {window} ({self._items} {body})")

@@ -61,7 +61,9 @@ class Walk:
             self._match(_SPACE)
             self._item()
         if b"UID" not in self._values:
-            if self._mail.raw is not None:  # RFC 9051 6.4.9: each response to a UID FETCH has it
+            if self._mail.raw is not None or not self._values.keys().isdisjoint(
+                _BODIES
+            ):  # RFC 9051 6.4.9: each response to a UID FETCH has it
                 raise ProtocolError("the mail server sent a mail without its UID")
             return None
         _fill(self._mail, self._values)
@@ -73,17 +75,19 @@ class Walk:
         if name in self._values or (name in _BODIES and self._mail.raw is not None):
             raise self._broken()
         if name in _BODIES:
-            self._body()
+            self._body(name)
         else:
             self._values[name] = self._value(0)
 
-    def _body(self) -> None:
+    def _body(self, name: bytes) -> None:
         mail, literal = self._mail, _LITERAL.match(self._line, self._at)
         if literal is None:
-            # A short or empty body may come as a quoted string, and NIL for one that is not there.
-            nil = _NIL.match(self._line, self._at)
-            mail.raw = b"" if nil else unescaped(self._match(_QUOTED)[1])
-            self._at = nil.end() if nil else self._at
+            # NIL: not given out (RFC 9051 9, nstring), which is no empty mail.
+            if nil := _NIL.match(self._line, self._at):
+                self._values[name], self._at = None, nil.end()
+                return
+            # A short or empty one may come as a quoted string.
+            mail.raw = unescaped(self._match(_QUOTED)[1])
             mail.size = len(mail.raw)
             return
         if self._ahead:

@@ -90,8 +90,9 @@ def test_values_after_the_body_and_a_literal_label() -> None:
     assert (mail.uid, mail.raw, mail.labels) == (7, b"hi", ("a)b", "other"))
 
 
+# NIL is none that was given out.
 @pytest.mark.parametrize(
-    ("body", "raw"), [(b'"short \\"mail\\""', b'short "mail"'), (b'""', b""), (b"NIL", b"")]
+    ("body", "raw"), [(b'"short \\"mail\\""', b'short "mail"'), (b'""', b""), (b"NIL", None)]
 )
 def test_a_body_that_is_no_literal(body: bytes, raw: bytes) -> None:
     (mail,), _ = read([b"* 1 FETCH (UID 5 BODY[] " + body + b")\r\nA1 OK\r\n"])
