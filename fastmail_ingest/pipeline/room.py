@@ -1,4 +1,4 @@
-"""Room in the stream for a backfill: waits while it is full, and while Redis is away.
+"""Room in the stream: waits while it is full, and while Redis is away.
 
 Live mail pauses at marks of its own. A backfill stays well below them, so it never makes live mail wait.
 """
@@ -46,9 +46,15 @@ class Room:
         self._load = Load()  # as far as we know
         self._memory_due = 0.0
         self.waiting: Callable[[str], None] = lambda _: None  # hears why we wait; "" when it goes on
+        self.alive: Callable[[], None] = lambda: None  # called at every step, also while waiting
 
     def append(self, append: Append, before: Callable[[], None] = lambda: None) -> Appended:
-        """Append as soon as there is room, calling `before` right before each attempt.
+        """Append as soon as there is room. Raises as `put` does."""
+        self.wait()
+        return self.put(append, before)
+
+    def put(self, append: Append, before: Callable[[], None] = lambda: None) -> Appended:
+        """Append whether there is room or not, calling `before` right before each attempt.
 
         Raises Stopped when told to stop meanwhile, and what `before` raises.
         """
@@ -57,12 +63,12 @@ class Room:
             before()
             return self._intake.append(append)
 
-        self._wait_for_room()
         done = self.patiently(attempt)
         self._load = msgspec.structs.replace(self._load, mails=done.waiting, size=done.size)
         return done
 
-    def _wait_for_room(self) -> None:
+    def wait(self) -> None:
+        """Wait until there is room; raises Stopped when told to stop meanwhile."""
         self._stopper.check()
         self._measure_memory()
         if not (reason := too_full(self._marks, self._load, pausing=False)):
@@ -87,6 +93,7 @@ class Room:
     def patiently(self, ask: Callable[[], _T]) -> _T:
         """Ask Redis until it answers; raises Stopped when told to stop meanwhile."""
         while True:
+            self.alive()
             try:
                 answer = ask()
             except self._intake.unavailable as error:

@@ -8,14 +8,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from fastmail_ingest.errors import BlobUnavailable, FetchRefused
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.account_state import Quarantined
-from fastmail_ingest.model.append import Append, Appended
+from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.entry import NewMail
 from fastmail_ingest.model.identity import content_key, identify
 from fastmail_ingest.model.lane import Lane
@@ -23,15 +23,12 @@ from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
 from fastmail_ingest.pipeline.large import Underway
 from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.ports import Intake, MailSource
-from fastmail_ingest.pipeline.stopper import Stopped, Stopper
-from fastmail_ingest.policy.pressure import Load, Marks, too_full
+from fastmail_ingest.pipeline.room import Room
+from fastmail_ingest.pipeline.stopper import Stopper
+from fastmail_ingest.policy.pressure import Marks
 from fastmail_ingest.policy.uidplan import Window, server_validity
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
-
-_PRESSURE_CHECK_S = 0.05
-_MEMORY_CHECK_S = 1.0
 
 
 class CursorMoved(Exception):
@@ -75,10 +72,10 @@ class Transfer:
         self._plan = plan
         self._stopper = stopper
         self._tally = tally
-        self._outage = outage
+        self._room = Room(intake, plan.marks, stopper, outage)
+        self._room.alive = lambda: self.alive()  # noqa: PLW0108 - whoever watches us sets ours later
+        self._patiently = self._room.patiently
         self._large = Underway(intake, self._patiently)
-        self._load = Load()  # as far as we know
-        self._memory_due = 0.0
         self.fetched_bytes = 0  # of mails, also of those in windows that failed: the provider counts them
         self._stored: dict[MailboxKey, Cursor] = {}  # as we believe the cursors in Redis to be
         self.alive: Callable[[], None] = lambda: None  # called at every step, also while waiting
@@ -163,59 +160,23 @@ class Transfer:
             self._plan.position_in or key, mails, reached if moves else believed, believed,
             by_content=cursor.match_until > 0, lane=self._plan.lane, found_in=key.mailbox,
         )  # fmt: skip
-        done = self._patiently(lambda: self._append(append))
+        done = self._room.put(append, self._large.renew)
         self._large.appended(all_new=done.new == len(mails))
         if done.in_place:
             self._stored[key] = append.cursor
-        self._load = msgspec.structs.replace(self._load, mails=done.waiting, size=done.size)
         self._tally.fetched(len(mails), size)
         self._tally.appended(done.new)
         return done.in_place
-
-    def _append(self, append: Append) -> Appended:
-        self._large.renew()
-        return self._intake.append(append)
 
     def _wait_for_room(self, key: MailboxKey) -> None:
         """The mailbox is the buffer: begin no FETCH while the stream is full.
 
         Never in the middle of one: a server cuts a connection on which nobody reads.
         """
-        self._measure_memory()
-        if not (reason := too_full(self._plan.marks, self._load, pausing=False)):
-            return
-        _log.info("%s: %s, fetching pauses", key, reason)
-        while too_full(self._plan.marks, self._load, pausing=True):
-            if not self._stopper.wait(_PRESSURE_CHECK_S):
-                raise Stopped
-            self.alive()
-            mails, size = self._patiently(self._intake.waiting)
-            self._load = msgspec.structs.replace(self._load, mails=mails, size=size)
-            self._measure_memory()
-        _log.info("%s: fetching goes on", key)
-
-    def _measure_memory(self) -> None:
-        now = time.monotonic()
-        if now >= self._memory_due:
-            memory = self._patiently(self._intake.memory)
-            share = memory.used / memory.limit if memory.limit else 0.0
-            self._load = msgspec.structs.replace(self._load, memory=share)
-            self._memory_due = now + _MEMORY_CHECK_S
-
-    def _patiently(self, ask: Callable[[], _T]) -> _T:
-        """Ask Redis until it answers; raises Stopped when told to stop meanwhile."""
-        while True:
-            self.alive()
-            try:
-                answer = ask()
-            except self._intake.unavailable as error:
-                _log.warning("Redis is away (%s), trying again", error)
-                if not self._stopper.wait(self._outage.wait_s(error)):
-                    raise Stopped from error
-                self._outage.asking()
-            else:
-                self._outage.over()
-                return answer
+        self._room.waiting = lambda reason: _log.info(
+            "%s: %s", key, f"{reason}, fetching pauses" if reason else "fetching goes on"
+        )
+        self._room.wait()
 
 
 def _moved(cursor: Cursor, last_uid: int) -> Cursor:
