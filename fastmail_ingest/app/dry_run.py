@@ -12,7 +12,7 @@ from fastmail_ingest.app.runtime import search_paths
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import EXIT_OK, EXIT_UNAVAILABLE, FastmailIngestError
 from fastmail_ingest.handler.load import load as load_handler
-from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
+from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
 from fastmail_ingest.model.mime import parse
 from fastmail_ingest.policy import uidplan
 from fastmail_ingest.source.mailbox import Connection
@@ -27,7 +27,7 @@ SHOWN_PER_MAILBOX = 20
 
 def dry_run(config: Config, config_path: Path | None) -> int:
     """Print each mailbox with the mails that a real run would hand to the handler."""
-    out = Console()
+    out = Console(soft_wrap=True)
     load_handler(config.handler.target, search_paths(config_path))
     out.print(f"dry run: nothing is written; handler would be [bold]{escape(config.handler.target)}[/]")
     ledger = _ledger(config, out)
@@ -37,7 +37,11 @@ def dry_run(config: Config, config_path: Path | None) -> int:
             section = config.producer
             source = Connection(account, section.timeout, section.max_mail, tokens_of(account))
             for mailbox in mailboxes:
-                _show(MailboxKey(account.name, mailbox), source, section.window, ledger, out)
+                key = MailboxKey(account.name, mailbox)
+                stored = ledger.cursor(key) if ledger else Cursor()
+                state = source.examine(mailbox)
+                cursor = uidplan.start(stored, state, begin_now=account.start == "now")
+                _show(key, state, _headers(source, cursor, state.uid_next, section.window), out)
             source.close()
         except FastmailIngestError as error:
             failed = True
@@ -57,15 +61,13 @@ def _ledger(config: Config, out: Console) -> Ledger | None:
     return ledger
 
 
-def _show(key: MailboxKey, source: Connection, window: int, ledger: Ledger | None, out: Console) -> None:
-    state = source.examine(key.mailbox)
-    cursor = uidplan.start(ledger.cursor(key) if ledger else Cursor(), state)
+def _show(key: MailboxKey, state: MailboxState, mails: Iterator[Fetched], out: Console) -> None:
     count = size = 0
-    for fetched in _headers(source, cursor, state.uid_next, window):
+    for fetched in mails:
         count += 1
         size += fetched.size
         if count <= SHOWN_PER_MAILBOX:
-            out.print(f"  {escape(str(key))} {_line(fetched)}", soft_wrap=True)
+            out.print(f"  {escape(str(key))} {_line(fetched)}")
     more = f" (the first {SHOWN_PER_MAILBOX} are shown)" if count > SHOWN_PER_MAILBOX else ""
     out.print(
         f"{escape(str(key))}: {state.exists} mails, {count} would be handled, {size / 1e6:.1f} MB{more}"

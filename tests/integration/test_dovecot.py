@@ -11,6 +11,7 @@ from support.redis_server import RedisServer
 from support.supervised import Supervised
 from support.waiting import wait_until
 
+from fastmail_ingest.app.dry_run import SHOWN_PER_MAILBOX
 from fastmail_ingest.config import Account
 from fastmail_ingest.errors import LoginRefused, SourceUnavailable
 from fastmail_ingest.pipeline.stopper import Stopper
@@ -160,6 +161,16 @@ def test_a_dry_run_shows_and_writes_nothing(supervised, redis_server) -> None:
     assert after <= set(before)
     assert redis_server.client().dbsize() == 0
     assert run.calls() == []
+    # Whoever reads it by a program gets one line a mail, however narrow the terminal would be.
+    assert sum(" uid " in line for line in run.text().splitlines()) == SHOWN_PER_MAILBOX
+    assert all(" bytes, from " in line for line in run.text().splitlines() if " uid " in line)
+
+
+def test_a_dry_run_leaves_old_mail_alone_where_the_run_would(supervised) -> None:
+    run = supervised(FORMS["sync"])
+    run.config.write_text(run.config.read_text().replace('name = "sim"', 'name = "sim"\nstart = "now"'))
+    assert run.run("--dry-run") == 0
+    assert f"{COUNT} mails, 0 would be handled" in run.text()
 
 
 def test_no_flag_is_ever_set(supervised, dovecot, mailbox) -> None:
