@@ -35,7 +35,7 @@ def broken(where: str, error: BaseException) -> ArchiveError:
 class _Readable(Protocol):
     """A file, packed or not."""
 
-    def read1(self, count: int, /) -> bytes: ...  # noqa: D102
+    def read1(self, count: int, /) -> bytes: ...
 
 
 class Stream:

@@ -9,6 +9,7 @@ from fastmail_ingest.config.draft import NOT_REPEATED, Draft
 from fastmail_ingest.config.explain import complaint, literal
 from fastmail_ingest.config.failure import RetryConfig, RetryFor
 from fastmail_ingest.config.layout import ACCOUNTS, RETRY_FOR, label
+from fastmail_ingest.config.provider import OAUTH_OF, PROVIDERS, provider_of
 from fastmail_ingest.config.schema import Config, RedisConfig
 
 # What a handler raises to say what is to be done: no rule changes that.
@@ -85,8 +86,22 @@ def _check_account(account: Account, draft: Draft, index: int) -> None:
         place = draft.place(ACCOUNTS, "host", index)
         remedy = 'write host = "imap.example.com", or provider = "gmail" or another that is known'
         raise complaint(place, "missing; expected a host name, or a provider", remedy)
+    _check_login(account, draft, index)
     if account.tls_ca_file:
         _check_readable(account.tls_ca_file, draft, index)
+
+
+def _check_login(account: Account, draft: Draft, index: int) -> None:
+    """Refuse tokens of one provider for a mailbox of another."""
+    provider = provider_of(account.provider, account.host)
+    allowed = PROVIDERS[provider].oauth
+    for key in OAUTH_OF:
+        if not getattr(account, key) or key in allowed:
+            continue
+        problem = f"expected a login that {provider} takes, got one of {OAUTH_OF[key]}"
+        instead = f"{allowed[0]} = ..." if allowed else f'password_file = "{account.name}.password"'
+        remedy = f'write {instead} (see docs/OAUTH2_SETUP.md), or provider = "{OAUTH_OF[key]}"'
+        raise complaint(draft.place(ACCOUNTS, key, index), problem, remedy)
 
 
 def _check_readable(name: str, draft: Draft, index: int) -> None:

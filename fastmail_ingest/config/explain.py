@@ -28,7 +28,18 @@ def wrong_value(place: Place, entry: FieldInfo, value: object) -> ConfigError:
     got = describe(entry.name, _first_wrong(entry.type, value))
     if isinstance(value, list) and get_origin(unwrap(entry.type)[0]) is list and value:
         got = f"a list with {got}"
-    return complaint(place, f"expected {expectation(entry.type)}, got {got}", rewrite(place, entry))
+    near = _meant(entry, value)
+    meant = f"; did you mean {literal(near)}?" if near else ""
+    problem = f"expected {expectation(entry.type)}, got {got}{meant}"
+    return complaint(place, problem, rewrite(place, entry, near))
+
+
+def _meant(entry: FieldInfo, value: object) -> str:
+    """The choice that a wrong word was probably meant to be, or an empty string."""
+    bare_type, _ = unwrap(entry.type)
+    if get_origin(bare_type) is not Literal or not isinstance(value, str):
+        return ""
+    return nearest(value, [choice for choice in get_args(bare_type) if isinstance(choice, str)])
 
 
 def missing(place: Place, entry: FieldInfo) -> ConfigError:
@@ -36,9 +47,9 @@ def missing(place: Place, entry: FieldInfo) -> ConfigError:
     return complaint(place, f"missing; expected {expectation(entry.type)}", rewrite(place, entry))
 
 
-def rewrite(place: Place, entry: FieldInfo) -> str:
-    """The remedy for a single value: what to write instead."""
-    sample = sample_of(entry)
+def rewrite(place: Place, entry: FieldInfo, meant: str = "") -> str:
+    """The remedy for a single value: what to write instead; `meant` if that is known."""
+    sample = meant or sample_of(entry)
     if place.variable:
         text = ",".join(sample) if isinstance(sample, list) else str(sample)
         text = text.lower() if isinstance(sample, bool) else text

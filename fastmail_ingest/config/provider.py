@@ -4,6 +4,7 @@ Sources: Google's "Gmail IMAP, POP, and SMTP" and "Gmail bandwidth limits" help 
 and SMTP settings for Outlook.com", and the IMAP help pages of Fastmail, Yahoo and Apple.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -12,6 +13,8 @@ from msgspec import Struct
 ProviderName: TypeAlias = Literal["generic", "gmail", "outlook", "fastmail", "yahoo", "icloud"]
 
 _MB = 1_000_000
+_GOOGLE = ("oauth_client_file", "service_account_file")
+_MICROSOFT = ("oauth_client_id",)
 
 
 class Provider(Struct, frozen=True):
@@ -20,25 +23,25 @@ class Provider(Struct, frozen=True):
     host: str = ""
     daily_bytes: int = 0
     password_help: str = ""  # what to do when a password is refused
-    tokens: bool = False  # whether we know its OAuth2 endpoints
+    oauth: tuple[str, ...] = ()  # the settings of OAuth2 that it knows, the usual one first
 
 
-PROVIDERS = MappingProxyType(
+PROVIDERS: Mapping[ProviderName, Provider] = MappingProxyType(
     {
-        "generic": Provider(),
+        "generic": Provider(oauth=(*_GOOGLE, *_MICROSOFT)),
         "gmail": Provider(
             "imap.gmail.com",
             # Google allows 2,500 MB a day by IMAP, for all clients of the account: 80 % of it are ours.
             2_000 * _MB,
             "Gmail takes no account password: use OAuth2 (oauth_client_file), or an app password from "
             "myaccount.google.com/apppasswords",
-            tokens=True,
+            oauth=_GOOGLE,
         ),
         "outlook": Provider(
             "outlook.office365.com",
             0,
             "Microsoft takes no password over IMAP: use OAuth2 (oauth_client_id)",
-            tokens=True,
+            oauth=_MICROSOFT,
         ),
         "fastmail": Provider(
             "imap.fastmail.com", 0, "Fastmail wants an app password: Settings > Privacy & Security"
@@ -49,3 +52,15 @@ PROVIDERS = MappingProxyType(
         ),
     }
 )
+
+OAUTH_OF: Mapping[str, ProviderName] = MappingProxyType(
+    {"oauth_client_file": "gmail", "service_account_file": "gmail", "oauth_client_id": "outlook"}
+)
+"""Whose tokens a setting gets."""
+
+
+def provider_of(name: ProviderName, host: str) -> ProviderName:
+    """Whose mailbox it is: as it is named, else by the host."""
+    if name != "generic":
+        return name
+    return next((each for each, known in PROVIDERS.items() if host and host.lower() == known.host), name)

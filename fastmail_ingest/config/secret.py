@@ -105,8 +105,8 @@ def _check_one_login(account: Account, draft: Draft, index: int) -> None:
         raise complaint(draft.place(ACCOUNTS, given[1], index), problem, f"keep one of {', '.join(given)}")
     if not given:
         remedy = f'write password_file = "{account.name}.password", or set {variable}'
-        if account.known.tokens:
-            key = "oauth_client_id" if account.provider == "outlook" else "oauth_client_file"
+        if account.provider != "generic" and account.known.oauth:
+            key = account.known.oauth[0]
             remedy = f"write {key} = ... for OAuth2 (see docs/OAUTH2_SETUP.md), or {remedy[6:]}"
         place = draft.place(ACCOUNTS, "password", index)
         raise complaint(place, "expected a password or another way to log in, got none", remedy)

@@ -24,6 +24,19 @@ def test_a_provider_says_what_is_known_of_it(write: WriteConfig) -> None:
     assert account.token_file == str(path.parent / "g.token.json")
 
 
+@pytest.mark.parametrize(
+    ("host", "login", "method"),
+    [
+        ("h", 'oauth_client_file = "c.json"', "google"),
+        ("h", 'oauth_client_id = "1"', "microsoft"),
+        ("imap.gmail.com", 'service_account_file = "c.json"', "service_account"),
+    ],
+)
+def test_tokens_go_to_a_host_of_ones_own(write: WriteConfig, host: str, login: str, method: str) -> None:
+    path = write(f'[[accounts]]\nname = "g"\nhost = "{host}"\nuser = "u"\n{login}\n')
+    assert load(path, {}).accounts[0].login_method == method
+
+
 def test_one_account_is_all_that_is_needed(write: WriteConfig, account: str, secret: str) -> None:
     config = load(write(account), {})
     assert config.accounts[0].password == secret

@@ -13,6 +13,7 @@ WriteConfig = Callable[[str], Path]
 SECRET = "hunter2-never-shown"
 NEW = '[[accounts]]\nname = "work"\nhost = "h"\nuser = "u"\n'
 OK = NEW + 'password_file = "work.password"\n'
+OUTLOOK = '[[accounts]]\nname = "work"\nprovider = "outlook"\nuser = "u"\n'
 RULE = '[[retry_for]]\nerror = "KeyError"\n'
 LINES_MAX = 4
 LINES_OF_THE_ACCOUNT_EXAMPLE = 5
@@ -98,6 +99,32 @@ WRONG_FILES = {
         '[[accounts]]\nname = "work"\nprovider = "gmail"\nuser = "u"',
         '[[accounts]] number 1 (name "work") password',
         ["oauth_client_file", "OAUTH2_SETUP"],
+    ),
+    "Google's client at outlook": (
+        OUTLOOK + 'oauth_client_file = "c.json"',
+        '[[accounts]] number 1 (name "work") oauth_client_file',
+        ["outlook takes, got one of gmail", "write oauth_client_id = ...", 'provider = "gmail"'],
+    ),
+    "service account at outlook": (OUTLOOK + 'service_account_file = "c.json"', "service_account_file", []),
+    "Microsoft's client at gmail": (
+        OUTLOOK.replace("outlook", "gmail") + 'oauth_client_id = "1"',
+        "oauth_client_id",
+        ["gmail takes, got one of outlook", "write oauth_client_file = ..."],
+    ),
+    "Google's client at fastmail": (
+        OUTLOOK.replace("outlook", "fastmail") + 'oauth_client_file = "c.json"',
+        "oauth_client_file",
+        ['write password_file = "work.password"'],
+    ),
+    "Google's client at a known host": (
+        NEW.replace('"h"', '"Outlook.Office365.com"') + 'oauth_client_file = "c.json"',
+        "oauth_client_file",
+        ["outlook takes"],
+    ),
+    "misspelt provider": (
+        OUTLOOK.replace("outlook", "gmial"),
+        "provider",
+        ['got "gmial"; did you mean "gmail"?', 'write provider = "gmail"'],
     ),
     "missing name": (OK + OK.replace('name = "work"', ""), "[[accounts]] number 2 name", ["missing"]),
     "account name": (OK.replace('"work"', '"My Work"'), "[[accounts]] number 1", ["lower case", '"My Work"']),
