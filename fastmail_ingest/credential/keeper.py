@@ -3,8 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -12,9 +12,12 @@ from msgspec.structs import replace
 
 from fastmail_ingest.credential.answer import INVALID_GRANT, Denied
 from fastmail_ingest.credential.grant import Grant
-from fastmail_ingest.errors import ConfigError, GrantRevoked, TokenUnavailable
+from fastmail_ingest.errors import ConfigError, GrantRevoked, LoginRefused, TokenUnavailable
 
 _log = logging.getLogger(__name__)
+
+# For a store to be free: longer than one renewal can take, see transport.DEADLINE_S.
+LOCK_WAIT_S = 30.0
 
 
 class Store(Protocol):
@@ -40,7 +43,9 @@ class Issuer(Protocol):
     user: str
 
     def renew(self, grant: Grant | None) -> Grant:
-        """A grant with a new access token. Raises Denied, GrantRevoked, ConfigError or TokenUnavailable."""
+        """A grant with a new access token. Raises Denied, ConfigError or TokenUnavailable; or GrantRevoked,
+        without asking, if there is nothing to ask with.
+        """
         ...
 
     def remedy(self, code: str) -> str:
@@ -63,21 +68,34 @@ class Memory:
         """Keep this grant instead."""
         self._grant = grant
 
-    def locked(self) -> AbstractContextManager[object]:
-        """Shut out the other threads."""
-        return self._lock
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Shut out the other threads. Raises TokenUnavailable if one of them does not let go."""
+        if not self._lock.acquire(timeout=LOCK_WAIT_S):
+            raise TokenUnavailable(f"another connection has asked for a token for {LOCK_WAIT_S:.0f} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 class Keeper:
-    """The access tokens of one account. What is in `store` is the truth, it is read at each use."""
+    """The access tokens of one account. What is in `store` is the truth, it is read at each use.
+
+    Safe for threads: whoever waits while another one asks in vain shares what that one hears.
+    """
 
     def __init__(self, store: Store, issuer: Issuer, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._issuer = issuer
         self._clock = clock
+        self._in_vain: tuple[str, str] | None = None  # error code (empty: no answer) and words
 
     def token(self) -> str:
-        """A token that is good for some minutes yet. Raises GrantRevoked or TokenUnavailable."""
+        """A token that is good for some minutes yet. Raises LoginRefused or TokenUnavailable.
+
+        It is a GrantRevoked if nobody was asked, or need be the next time.
+        """
         try:
             grant = self._held()
             if grant is None or not grant.good(self._clock()):
@@ -121,13 +139,14 @@ class Keeper:
         return grant
 
     def _renewed(self, *, force: bool) -> Grant:
+        known = self._in_vain
         with self._store.locked():
             grant = self._held(alive=not force)
             # Whoever held the lock before us may have done it.
             if grant is not None and not force and grant.good(self._clock()):
                 return grant
             try:
-                renewed = self._issuer.renew(grant)
+                renewed = self._asked(grant, None if force or self._in_vain is known else self._in_vain)
             except Denied as error:
                 raise self._final(grant, error) from None
             except TokenUnavailable as error:
@@ -139,11 +158,25 @@ class Keeper:
             self._store.write(renewed)
             return renewed
 
-    def _final(self, grant: Grant | None, error: Denied) -> GrantRevoked:
+    def _asked(self, grant: Grant | None, heard: tuple[str, str] | None) -> Grant:
+        """What the issuer says; `heard` is what it has said to another one while we waited for the lock."""
+        if heard is not None:
+            code, text = heard
+            raise Denied(code, text) if code else TokenUnavailable(text)
+        try:
+            return self._issuer.renew(grant)
+        except Denied as error:
+            self._in_vain = (error.code, str(error))
+            raise
+        except TokenUnavailable as error:
+            self._in_vain = ("", str(error))
+            raise
+
+    def _final(self, grant: Grant | None, error: Denied) -> LoginRefused:
+        text = f"no access token for {self._issuer.user}: {error}. remedy: {self._issuer.remedy(error.code)}"
         # Only this one cannot pass without a new grant; the others end when the client's file is mended.
         if error.code == INVALID_GRANT and grant is not None and grant.refresh_token + grant.cache:
             said = replace(grant, access_token="", revoked=str(error), revoked_at=self._clock())
             self._store.write(said)
-        return GrantRevoked(
-            f"no access token for {self._issuer.user}: {error}. remedy: {self._issuer.remedy(error.code)}"
-        )
+            return GrantRevoked(text)
+        return LoginRefused(text)

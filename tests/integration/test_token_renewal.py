@@ -15,7 +15,7 @@ from fastmail_ingest.app.credentials import keeper_of, token_file_of, tokens_of
 from fastmail_ingest.config import Account
 from fastmail_ingest.credential import transport
 from fastmail_ingest.credential.grant import Grant
-from fastmail_ingest.errors import FastmailIngestError, GrantRevoked, TokenUnavailable
+from fastmail_ingest.errors import FastmailIngestError, GrantRevoked, LoginRefused, TokenUnavailable
 
 USER = "user@example.com"
 
@@ -171,7 +171,7 @@ def test_an_endpoint_that_is_not_trusted_gets_no_token(google, token_endpoint, m
 def test_what_a_human_must_mend_says_how_and_quotes_no_secret(google, token_endpoint, code) -> None:
     token_endpoint.fault = code
     error = failure(google)
-    assert isinstance(error, GrantRevoked)
+    assert type(error) is LoginRefused
     assert f"{code}: as" in str(error)
     assert "***" in str(error)
     assert "remedy: " in str(error)
@@ -235,7 +235,7 @@ def test_a_service_account_may_keep_its_token_in_a_file(token_endpoint, tmp_path
 def test_a_service_account_without_delegation_says_where_to_allow_it(token_endpoint, tmp_path) -> None:
     account = account_of(service_account_file=str(token_endpoint.service_account_file(tmp_path)))
     error = failure(account)
-    assert isinstance(error, GrantRevoked)
+    assert type(error) is LoginRefused
     assert "Domain-wide delegation" in str(error)
     token_endpoint.service_users.add(USER)
     assert keeper_of(account).token() in token_endpoint.access

@@ -1,18 +1,22 @@
 """When the keeper asks for a new token, and that nobody asks twice or in vain."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from support.waiting import wait_until
 
+from fastmail_ingest.credential import keeper as keepers
 from fastmail_ingest.credential.answer import Denied
 from fastmail_ingest.credential.grant import Grant
 from fastmail_ingest.credential.keeper import Keeper, Memory, Store
 from fastmail_ingest.credential.token_file import TokenFile
-from fastmail_ingest.errors import ConfigError, GrantRevoked, TokenUnavailable
+from fastmail_ingest.errors import ConfigError, GrantRevoked, LoginRefused, TokenUnavailable
 
 START = 1_000_000.0
 SET_UP = Grant(method="fake", user="u", client_id="c", refresh_token="planted-refresh")
@@ -132,10 +136,14 @@ def test_a_human_may_ask_again_though_the_grant_is_gone(bench) -> None:
 @pytest.mark.parametrize("code", ["invalid_client", "unauthorized_client"])
 def test_what_is_wrong_with_the_client_is_not_remembered_of_the_grant(bench, code) -> None:
     bench.issuer.fails = Denied(code, code)
-    with pytest.raises(GrantRevoked, match=f"remedy: mend {code}"):
-        bench.keeper.token()
+    for _ in range(2):
+        with pytest.raises(LoginRefused, match=f"remedy: mend {code}") as told:
+            bench.keeper.token()
+        # The endpoint is asked each time, so there must be long waits in between.
+        assert not isinstance(told.value, GrantRevoked)
+    assert bench.issuer.asked == 2
     bench.issuer.fails = None
-    assert bench.keeper.token() == "token-2"
+    assert bench.keeper.token() == "token-3"
 
 
 def test_while_the_endpoint_does_not_answer_a_token_is_used_to_its_last_minute(bench) -> None:
@@ -148,6 +156,56 @@ def test_while_the_endpoint_does_not_answer_a_token_is_used_to_its_last_minute(b
         bench.keeper.token()
     bench.issuer.fails = None
     assert bench.keeper.token() == "token-4"
+
+
+class Waiting(Memory):
+    """Knows how many have come for its lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = 0
+
+    def locked(self) -> AbstractContextManager[None]:
+        self.came += 1
+        return super().locked()
+
+
+@pytest.mark.parametrize("error", [TokenUnavailable("no answer in time"), Denied("invalid_client", "who?")])
+def test_whoever_waits_while_another_asks_in_vain_does_not_ask_once_more(error: Exception) -> None:
+    store = Waiting()
+    bench = Bench(store)
+    renew, heard = bench.issuer.renew, []
+
+    def slow(grant: Grant | None) -> Grant:
+        wait_until(lambda: store.came >= 5, "all others wait")
+        return renew(grant)
+
+    def work() -> None:
+        try:
+            bench.keeper.token()
+        except (TokenUnavailable, LoginRefused) as told:
+            heard.append((type(told), str(told)))
+
+    bench.issuer.fails = error
+    bench.issuer.renew = slow  # type: ignore[method-assign]
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bench.issuer.asked == 1
+    assert len(heard) == 5
+    assert len(set(heard)) == 1
+    bench.issuer.fails = None
+    assert bench.keeper.token() == "token-2", "whoever comes later asks anew"
+
+
+def test_a_thread_that_does_not_let_go_holds_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepers, "LOCK_WAIT_S", 0.01)
+    bench = Bench(Memory())
+    with bench.store.locked(), ThreadPoolExecutor(1) as pool, pytest.raises(TokenUnavailable):
+        pool.submit(bench.keeper.token).result(30)
+    assert bench.keeper.token() == "token-1"
 
 
 def test_to_force_a_new_token_replaces_a_good_one(bench) -> None:
