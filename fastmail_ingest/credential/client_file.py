@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 from fastmail_ingest.errors import ConfigError
 
 _BYTES_MAX = 64 * 1024
+_SERVICE_ACCOUNT = "service_account"
+_HELP = "docs/OAUTH2_SETUP.md says where it comes from"
 _Https = Annotated[str, Meta(pattern=r"^https://[^\x00-\x20\x7f]+\Z")]
 _Word = Annotated[str, Meta(min_length=1)]
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class Client(Struct, frozen=True, rename={"id": "client_id", "secret": "client_s
 class _ClientFile(Struct):
     installed: Client | None = None
     web: dict[str, Any] | None = None
+    type: str = ""
 
 
 class ServiceKey(Struct, frozen=True):
@@ -53,6 +56,11 @@ class ServiceKey(Struct, frozen=True):
 def read_client(path: str) -> Client:
     """The client in `oauth_client_file`. Raises ConfigError."""
     found = _read(path, "oauth_client_file", _ClientFile)
+    if found.type == _SERVICE_ACCOUNT:
+        raise ConfigError(
+            f"{path}: this is the key of a service account, not an OAuth client. remedy: write "
+            "service_account_file instead of oauth_client_file, if the domain's administrator has allowed it"
+        )
     if found.installed is None:
         kind = "a Web application" if found.web is not None else "something else"
         raise ConfigError(
@@ -65,7 +73,7 @@ def read_client(path: str) -> Client:
 def read_service_key(path: str) -> ServiceKey:
     """The key in `service_account_file`. Raises ConfigError."""
     key = _read(path, "service_account_file", ServiceKey)
-    if key.type != "service_account":
+    if key.type != _SERVICE_ACCOUNT:
         raise ConfigError(
             f"{path}: expected the key of a service account, got another file. remedy: in the Google Cloud "
             "console open the service account, Keys, Add key, JSON"
@@ -88,7 +96,7 @@ def _read(path: str, setting: str, kind: type[T]) -> T:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or "not a path"
         raise ConfigError(
-            f"{path}: expected a readable file, got: {reason}. remedy: check {setting}"
+            f"{path}: expected a readable file, got: {reason}. remedy: check {setting}; {_HELP}"
         ) from None
     try:
         return msgspec.json.decode(raw, type=kind)

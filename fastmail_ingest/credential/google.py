@@ -128,7 +128,7 @@ def _refreshed(grant: Grant, made: Any, secrets: tuple[str, ...]) -> Grant:
     try:
         made.refresh(google.auth.transport.requests.Request(transport.session()))
     except TransportError as error:
-        raise TokenUnavailable(f"the token endpoint does not answer: {transport.reason(error)}") from None
+        raise TokenUnavailable(transport.unanswered(error)) from None
     except RefreshError as error:
         raise refusal(error.args[1] if len(error.args) > 1 else None, secrets) from None
     except Exception as error:

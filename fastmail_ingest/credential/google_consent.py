@@ -60,7 +60,7 @@ class Consent:
         try:
             return self._flow.fetch_token(code=code, include_client_id=True)
         except requests.RequestException as error:
-            raise TokenUnavailable(f"the token endpoint does not answer: {transport.reason(error)}") from None
+            raise TokenUnavailable(transport.unanswered(error)) from None
         except OAuth2Error as error:
             raise self._refused(error, code) from None
         except Warning:

@@ -153,7 +153,7 @@ def _answered(ask: Any) -> Any:
     try:
         return ask()
     except requests.RequestException as error:
-        raise TokenUnavailable(f"the token endpoint does not answer: {transport.reason(error)}") from None
+        raise TokenUnavailable(transport.unanswered(error)) from None
     except Exception as error:
         # msal's own words quote whole answers.
         raise TokenUnavailable(

@@ -14,6 +14,8 @@ from fastmail_ingest.errors import LoginRefused
 
 _IDLE_S = 5.0  # browsers open connections that they never use
 _CODE = re.compile(r"[A-Za-z0-9/_.~+%-]{4,2048}")
+# Google's codes for installed apps begin so; any other word is not to be sent to it.
+_CODE_ALONE = re.compile(r"4(?:/|%2[Ff])[A-Za-z0-9/_.~+%-]{2,2046}")
 _PAGE = (
     "<!doctype html><meta charset=utf-8><title>fastmail-ingest</title><p>{}"
     "<p>You may close this page and go back to the terminal.\n"
@@ -25,7 +27,7 @@ class NotTheAnswer(Exception):
 
 
 def code_in(text: str, state: str) -> str:
-    """The authorization code in an address, in its query, or the code itself.
+    """The authorization code in an address, in its query, or the code itself, as Google makes them.
 
     Raises NotTheAnswer, and LoginRefused if the user or the provider said no.
     """
@@ -34,9 +36,12 @@ def code_in(text: str, state: str) -> str:
     given = {key: values[0] for key, values in parse_qs(query).items()}
     if not {"code", "error"} & given.keys():
         # A code alone is bound to our request, too: by the PKCE verifier (RFC 7636).
-        if _CODE.fullmatch(text) and "=" not in text and "://" not in text:
+        if _CODE_ALONE.fullmatch(text):
             return unquote(text)
-        raise NotTheAnswer("there is no code in it; copy the whole address that the browser ended at")
+        raise NotTheAnswer(
+            "there is no code in it; paste the whole address that the browser ended at "
+            "(http://127.0.0.1:...), or the code alone (4/...)"
+        )
     if not secrets.compare_digest(given.get("state", "").encode(), state.encode()):
         raise NotTheAnswer("it is the answer to another request; use the address that was just opened")
     if "error" in given:

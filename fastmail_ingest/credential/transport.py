@@ -93,6 +93,14 @@ def session(deadline_s: float = DEADLINE_S) -> requests.Session:
     return guard(requests.Session(), deadline_s)
 
 
+def unanswered(error: BaseException) -> str:
+    """In words: that no answer was had, why, and what to do."""
+    return (
+        f"the token endpoint does not answer: {reason(error)}. remedy: check network, proxy and DNS; a "
+        "running supervisor tries again by itself"
+    )
+
+
 def reason(error: BaseException) -> str:
     """Why a request failed, in the words of the innermost error: those around it repeat the whole URL."""
     while True:

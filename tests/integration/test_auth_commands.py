@@ -187,7 +187,14 @@ def test_a_code_of_another_request_is_refused_by_pkce(operator, token_endpoint) 
 
 def test_nothing_pasted_ends_the_setup(operator) -> None:
     assert operator.run("setup", "work", "--no-browser") == 3
-    assert "no address was pasted. remedy: start again" in operator.output
+    assert "no address with a code was pasted. remedy: start again" in operator.output
+
+
+def test_words_that_are_no_code_are_refused_and_asked_for_again(operator, token_endpoint) -> None:
+    assert operator.run("setup", "work", "--no-browser", given="password\n" * 9) == 3
+    assert operator.output.count("That is not it") == 5
+    assert "or the code alone (4/...)" in operator.output
+    assert token_endpoint.count() == 0
 
 
 def test_without_a_browser_the_address_is_there_and_the_other_way_is_named(operator) -> None:
@@ -197,6 +204,7 @@ def test_without_a_browser_the_address_is_there_and_the_other_way_is_named(opera
         assert page.status == 200
     assert operator.end(process) == 0
     assert "--no-browser" in operator.output
+    assert "Waiting for the browser, 10.0 min at the most" in operator.output
 
 
 @pytest.mark.parametrize("fault", ["500", "garbage", "huge", "invalid_client"])

@@ -7,6 +7,7 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 
 from fastmail_ingest.app.operate import words
 from fastmail_ingest.config import Account
@@ -16,6 +17,7 @@ from fastmail_ingest.errors import LoginRefused
 
 # Google's codes are good for some minutes only.
 WAIT_S = 600.0
+_PASTES_MAX = 5
 _STDIN = 0
 _BLOCK_BYTES = 4096
 
@@ -35,7 +37,7 @@ def ask_google(account: Account, *, browser: bool) -> Grant:
     words.say(consent.url)
     words.say(
         f"The browser ends at a page that cannot be shown ({listener.redirect_uri}...). Copy its whole "
-        "address from the address bar, and paste it here:"
+        f"address from the address bar, and paste it here within {words.duration(WAIT_S)}:"
     )
     return consent.grant(_pasted(consent.state))
 
@@ -48,6 +50,7 @@ def ask_microsoft(account: Account) -> Grant:
     flow = entry.device_flow()
     words.say(f"Sign in as {account.user} (in a browser on any machine):")
     words.say(flow["message"])
+    words.say(f"Waiting for it, {words.duration(SIGN_IN_S)} at the most ...")
     grant = entry.grant_by(flow)
     if entry.signed_in.lower() != account.user.lower():
         words.say(
@@ -62,16 +65,17 @@ def _open(account: Account, url: str) -> None:
     words.say(url)
     if not webbrowser.open(url):
         words.say("no browser was found here. On a machine without one: --no-browser")
+    words.say(f"Waiting for the browser, {words.duration(WAIT_S)} at the most (Ctrl-C ends it) ...")
 
 
 def _pasted(state: str) -> str:
-    for line in _lines(time.monotonic() + WAIT_S):
-        if line.strip():
-            try:
-                return code_in(line, state)
-            except NotTheAnswer as error:
-                words.say(f"That is not it: {error}:")
-    raise LoginRefused("no address was pasted. remedy: start again")
+    pasted = (line for line in _lines(time.monotonic() + WAIT_S) if line.strip())
+    for line in islice(pasted, _PASTES_MAX):
+        try:
+            return code_in(line, state)
+        except NotTheAnswer as error:
+            words.say(f"That is not it: {error}:")
+    raise LoginRefused("no address with a code was pasted. remedy: start again")
 
 
 def _lines(deadline: float) -> Iterator[str]:
