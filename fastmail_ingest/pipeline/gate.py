@@ -36,6 +36,7 @@ BREAKER_FAILURES = 5
 BREAKER_RECOVERY_S = 5.0
 # Between two connects to one host: a hundred at once look like an attack.
 RAMP_S = 0.1
+_LOGIN_LOOK_S = 0.1  # between two looks whether somebody's login is done
 # Whoever has made room for others stays away for so long: they look for it once in LOOK_S.
 TURN_S = 2 * LOOK_S
 NAP_S = 5.0  # of a longer wait for the account, so that it is seen when others open it
@@ -89,6 +90,8 @@ class Gate:
         self._untold = False  # Redis does not know `_state` yet
         self._inside = 0
         self._probing = False
+        # One login at a time: a wrong password is refused once, not once for each mailbox.
+        self._logging_in = False
         self._wrong_at = 0.0  # when we last heard that the account takes no new connection
         self._slots = terms.slots
         self._shrunk_at = 0.0
@@ -121,18 +124,28 @@ class Gate:
             wait_s = self._standing_wait_s() or self.spending.wait_s()
             if not wait_s and self._inside >= self._slots:
                 self._wanted_at, wait_s = now, LOOK_S
+            if not wait_s and self._logging_in:
+                wait_s = _LOGIN_LOOK_S
             wait_s = wait_s or self._ramp.wait_s(now)
             if not wait_s and not self._breaker.allows():
                 wait_s = max(0.05, self._breaker.retry_in_s())
             if not wait_s:
                 self._inside += 1
+                self._logging_in = True
                 self._begin_probe()
             return wait_s
+
+    def logged_in(self) -> None:
+        """Whoever was let in last has come so far: the next may. One who does not has `failed`."""
+        with self._lock:
+            self._logging_in = False
 
     def leave(self) -> None:
         """A connection is closed."""
         with self._lock:
             self._inside -= 1
+            # It may have been the one that probed, and have found nothing out. `until` keeps the others away.
+            self._probing = False
 
     def crowded(self) -> bool:
         """Whether somebody waits for a connection to be closed."""
@@ -200,7 +213,7 @@ class Gate:
         """Take note of a failure; returns seconds to wait. `failures` counts those of the caller in a row."""
         with self._lock:
             wait_s = self._judge(error, failures)
-            self._probing = False
+            self._probing = self._logging_in = False
             return wait_s
 
     def _judge(self, error: FastmailIngestError, failures: int) -> float:

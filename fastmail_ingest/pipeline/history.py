@@ -107,6 +107,7 @@ class History:
         self._entered_at = time.monotonic()
         try:
             source = self._around.connect()
+            self._around.gate.logged_in()
             try:
                 state = source.examine(self._plan.key.mailbox)
                 if state.uid_validity != server_validity(self._plan.uid_validity):

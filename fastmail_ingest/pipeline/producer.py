@@ -17,6 +17,7 @@ from fastmail_ingest.errors import (
     LoginRefused,
     MailboxRefused,
     ProtocolError,
+    ServerBusy,
     SourceUnavailable,
 )
 from fastmail_ingest.model.mailbox import MailboxKey
@@ -81,6 +82,9 @@ class Watcher:
         self._followers = [Follower(key, transfer, plan.follow, around) for key in mailboxes]
         self._interval_s = plan.pace.min_s
         self._failures = 0
+        self._refusals = (
+            0  # for now, by a busy server, since all was read: some windows between change nothing
+        )
         self._entered_at = 0.0
         self._booked = 0  # commands of this connection
         self._booked_bytes = 0
@@ -106,7 +110,8 @@ class Watcher:
                 continue  # the gate knows how long
             except (SourceUnavailable, ProtocolError, LoginRefused) as error:
                 self._failures += 1
-                wait_s = self._gate.failed(error, self._failures)
+                self._refusals += isinstance(error, ServerBusy)
+                wait_s = self._gate.failed(error, max(self._failures, self._refusals))
                 if self._gives_up(error, wait_s):
                     return
                 if not self._gate.shut:
@@ -145,6 +150,7 @@ class Watcher:
         try:
             self._expect_within(_ANSWERS * self._plan.timeout_s)
             source = self._connect()
+            self._gate.logged_in()
             source.show_life(self._alive)
             self._booked = 0
             try:
@@ -208,6 +214,7 @@ class Watcher:
 
     def _served(self, source: MailSource) -> None:
         self._gone_well()
+        self._refusals = 0
         self._book(source)
 
     def _gone_well(self) -> None:

@@ -35,6 +35,13 @@ class Desk:
         self.credentials = "one"
         self.gate = Gate("a", self.books, Terms(slots, daily_bytes, lambda: self.credentials), NoRamp())
 
+    def enter(self) -> float:
+        """As one who is let in and logs in at once."""
+        wait_s = self.gate.try_enter()
+        if not wait_s:
+            self.gate.logged_in()
+        return wait_s
+
     @property
     def state(self) -> AccountState:
         return self.books.state("a")
@@ -42,12 +49,12 @@ class Desk:
 
 def test_so_many_may_enter_as_there_are_slots() -> None:
     desk = Desk(slots=2)
-    assert [desk.gate.try_enter() for _ in range(2)] == [0.0, 0.0]
+    assert [desk.enter() for _ in range(2)] == [0.0, 0.0]
     assert not desk.gate.crowded()
-    assert desk.gate.try_enter() > 0
+    assert desk.enter() > 0
     assert desk.gate.crowded()
     desk.gate.leave()
-    assert desk.gate.try_enter() == 0.0
+    assert desk.enter() == 0.0
 
 
 def test_connects_to_one_host_are_spread() -> None:
@@ -75,7 +82,7 @@ def test_each_failure_has_its_wait_and_all_are_told(
     error: FastmailIngestError, standing: str, longest_s: float
 ) -> None:
     desk = Desk()
-    assert desk.gate.try_enter() == 0.0
+    assert desk.enter() == 0.0
     wait_s = desk.gate.failed(error, 1)
     desk.gate.leave()
     assert 0.1 < wait_s <= longest_s
@@ -102,9 +109,9 @@ def test_the_refused_are_asked_less_and_less_and_never_often_enough_to_be_locked
 def test_another_password_is_tried_at_once() -> None:
     desk = Desk()
     desk.gate.failed(LoginRefused("no"), 1)
-    assert desk.gate.try_enter() > 0
+    assert desk.enter() > 0
     desk.credentials = "two"
-    assert desk.gate.try_enter() == 0.0
+    assert desk.enter() == 0.0
 
 
 def test_hosts_that_differ_in_their_credentials_do_not_open_an_account_in_turns(
@@ -115,7 +122,7 @@ def test_hosts_that_differ_in_their_credentials_do_not_open_an_account_in_turns(
     second = Desk(books=first.books)
     second.credentials = "two"
     for desk in [first, second] * 5:
-        if not desk.gate.try_enter():
+        if not desk.enter():
             asked += 1
             desk.gate.failed(LoginRefused("no"), 1)
             desk.gate.leave()
@@ -140,20 +147,20 @@ def test_a_refused_token_is_renewed_once_then_a_human_is_asked_for() -> None:
 def test_after_a_rest_one_probes_and_the_others_wait_for_it() -> None:
     desk = Desk(slots=2)
     desk.books.put_state("a", AccountState("resting", until=time.time() - 1))
-    assert desk.gate.try_enter() == 0.0
-    assert desk.gate.try_enter() > 0, "a second connection of this process waits"
+    assert desk.enter() == 0.0
+    assert desk.enter() > 0, "a second connection of this process waits"
     assert Desk(books=desk.books).gate.try_enter() > 0, "and so does another process"
     desk.gate.good(time.monotonic())
-    assert desk.gate.try_enter() == 0.0
+    assert desk.enter() == 0.0
     assert desk.state.standing == "ok"
 
 
 def test_too_many_connections_leave_one_less() -> None:
     desk = Desk(slots=3)
-    assert desk.gate.try_enter() == 0.0
+    assert desk.enter() == 0.0
     desk.gate.failed(TooManyConnections("15"), 1)
-    assert desk.gate.try_enter() == 0.0
-    assert desk.gate.try_enter() > 0
+    assert desk.enter() == 0.0
+    assert desk.enter() > 0
     for _ in range(5):
         desk.gate.failed(TooManyConnections("15"), 1)
     desk.gate.leave()
@@ -164,9 +171,9 @@ def test_too_many_connections_leave_one_less() -> None:
 def test_after_many_failures_one_at_a_time_may_ask() -> None:
     desk = Desk(slots=9)
     for failures in range(gates.BREAKER_FAILURES):
-        assert desk.gate.try_enter() == 0.0
+        assert desk.enter() == 0.0
         desk.gate.failed(SourceUnavailable("gone"), failures)
-    assert desk.gate.try_enter() > 0
+    assert desk.enter() > 0
     assert not desk.gate.is_open
 
 
@@ -175,7 +182,7 @@ def test_a_server_that_answers_with_a_refusal_is_there() -> None:
     for _ in range(gates.BREAKER_FAILURES + 1):
         desk.gate.failed(LoginRefused("no"), 1)
     desk.credentials = "two"
-    assert desk.gate.try_enter() == 0.0
+    assert desk.enter() == 0.0
 
 
 def test_the_budget_of_a_day_is_shared_and_ends_the_fetching() -> None:
@@ -195,7 +202,7 @@ def test_the_budget_of_a_day_is_shared_and_ends_the_fetching() -> None:
 def test_a_budget_that_is_used_up_keeps_all_out_until_it_is_raised() -> None:
     desk = Desk(daily_bytes=1000)
     desk.gate.spending.spend(1000, 1)
-    assert 23 * 3600 < desk.gate.try_enter() <= 25 * 3600
+    assert 23 * 3600 < desk.enter() <= 25 * 3600
     assert not desk.gate.is_open
     assert "daily_bytes" in desk.gate.reason
     assert desk.state.standing == "ok", "the account is well"
@@ -208,9 +215,9 @@ def test_what_others_fetch_is_seen_when_the_bytes_are_used_up(monkeypatch: pytes
     monkeypatch.setattr(shared_books, "LOOK_S", 0.0)
     desk = Desk(daily_bytes=1000)
     desk.gate.spending.spend(1000, 1)
-    assert desk.gate.try_enter() > 0
+    assert desk.enter() > 0
     desk.books.forget_spent()
-    assert desk.gate.try_enter() == 0.0
+    assert desk.enter() == 0.0
 
 
 class Away(MemoryBooks):
@@ -268,7 +275,7 @@ def test_a_redis_that_hangs_is_not_asked_by_each_thread() -> None:
     books = Away()
     desk = Desk(slots=20, daily_bytes=100, books=books)
     for _ in range(10):
-        assert desk.gate.try_enter() == 0.0
+        assert desk.enter() == 0.0
         desk.gate.spending.spend(1, 1)
         desk.gate.spending.check()
     assert books.asked == 1
@@ -281,7 +288,7 @@ def test_what_redis_was_not_told_it_is_told_when_it_is_back(monkeypatch: pytest.
     desk = Desk(books=books)
     desk.gate.failed(LoginRefused("no"), 1)
     books.away = False
-    assert desk.gate.try_enter() > 0
+    assert desk.enter() > 0
     assert desk.state.standing == "suspended"
 
 
@@ -290,12 +297,34 @@ def test_while_redis_is_away_the_gate_knows_what_it_knows(monkeypatch: pytest.Mo
     books = Away()
     desk = Desk(daily_bytes=100, books=books)
     desk.gate.spending.check()
-    assert desk.gate.try_enter() == 0.0
+    assert desk.enter() == 0.0
     desk.gate.failed(LoginRefused("no"), 1)
-    assert desk.gate.try_enter() > 0
+    assert desk.enter() > 0
     desk.gate.spending.spend(60, 1)
     desk.gate.spending.spend(60, 1)
     books.away = False
     desk.gate.spending.spend(0, 0)
     with pytest.raises(LimitReached):
         desk.gate.spending.check()
+
+
+def test_one_logs_in_at_a_time_so_that_a_wrong_password_is_refused_once() -> None:
+    desk = Desk(slots=15)
+    assert desk.gate.try_enter() == 0.0
+    assert desk.gate.try_enter() > 0
+    desk.gate.logged_in()
+    assert desk.gate.try_enter() == 0.0
+    desk.gate.leave()
+    desk.gate.failed(SourceUnavailable("gone"), 1)
+    assert desk.gate.try_enter() == 0.0
+
+
+def test_who_probes_and_leaves_without_a_result_leaves_no_account_shut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gates, "_PROBE_S", 0.0)
+    desk = Desk()
+    desk.books.put_state("a", AccountState("resting", until=time.time() - 1))
+    assert desk.enter() == 0.0
+    desk.gate.leave()  # our own bytes were used up in between
+    assert desk.enter() == 0.0

@@ -9,9 +9,9 @@ import pytest
 from support.fake_mailbox import FakeServer, Shelf
 from support.waiting import wait_until
 
-from fastmail_ingest.errors import LimitReached
+from fastmail_ingest.errors import LimitReached, LoginRefused, ServerBusy
 from fastmail_ingest.model.account_state import AccountState
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
 from fastmail_ingest.pipeline import gate, producer, shared_books
 from fastmail_ingest.pipeline.follower import FollowPlan
 from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
@@ -24,6 +24,7 @@ from fastmail_ingest.policy import width as widths
 from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.policy.polling import PollPace
 from fastmail_ingest.policy.pressure import Marks
+from fastmail_ingest.policy.uidplan import Window
 
 KEY = MailboxKey("a", "INBOX")
 
@@ -175,3 +176,51 @@ def test_an_account_that_others_have_opened_is_gone_to_without_the_whole_rest(
         wait_until(lambda: house.shelf.accounts.state("a").standing == "resting", "it rests")
         house.shelf.accounts.put_state("a", AccountState())
         wait_until(lambda: len(house.shelf.taken) == 40, "it goes on")
+
+
+def test_a_wrong_password_is_tried_once_however_many_mailboxes_there_are(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "RAMP_S", 0.0)
+    house.gate = Gate("a", house.shelf.accounts, Terms(3, 0, lambda: "me"), Ramp())
+    asked, tried, try_enter = [], [], house.gate.try_enter
+
+    def ask() -> float:
+        asked.append(threading.get_ident())
+        return try_enter()
+
+    def connect() -> FakeServer:
+        tried.append(threading.get_ident())
+        wait_until(lambda: len(set(asked)) == 3 and len(asked) > 6, "all have asked to come in")
+        raise LoginRefused("wrong")
+
+    monkeypatch.setattr(house.gate, "try_enter", ask)
+    monkeypatch.setattr(house, "connect", connect)
+    with house.watching(*(MailboxKey("a", name) for name in ("INBOX", "Work", "Sent"))):
+        wait_until(lambda: house.gate.shut, "the account is suspended")
+    assert len(tried) == 1
+
+
+def test_a_server_that_is_busy_after_each_window_is_asked_less_and_less(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.server = FakeServer(*range(1, 3001))
+    fetch, fetched, failures = house.server.fetch, [], []
+
+    def every_other(window: Window) -> Iterator[Fetched]:
+        fetched.append(window)
+        if len(fetched) % 2 == 0:
+            raise ServerBusy("[THROTTLED] slow down")
+        return fetch(window)
+
+    def failed(_error: Exception, count: int) -> float:
+        failures.append(count)
+        house.gate.logged_in()
+        return 0.0
+
+    monkeypatch.setattr(house.server, "fetch", every_other)
+    monkeypatch.setattr(house.gate, "failed", failed)
+    house.watcher().run()
+    assert len(house.shelf.taken) == 3000
+    assert len(failures) > 1
+    assert failures == list(range(1, len(failures) + 1))
