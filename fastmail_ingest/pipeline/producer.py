@@ -82,9 +82,7 @@ class Watcher:
         self._followers = [Follower(key, transfer, plan.follow, around) for key in mailboxes]
         self._interval_s = plan.pace.min_s
         self._failures = 0
-        self._refusals = (
-            0  # for now, by a busy server, since all was read: some windows between change nothing
-        )
+        self._refusals = 0  # by a busy server since all was read: windows that came between change nothing
         self._entered_at = 0.0
         self._booked = 0  # commands of this connection
         self._booked_bytes = 0
