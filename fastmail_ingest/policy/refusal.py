@@ -74,6 +74,15 @@ def blames_the_mail(text: str) -> bool:
     return classify(text).outcome in (Outcome.UNKNOWN, Outcome.QUARANTINE) or "[SERVERBUG]" in text.upper()
 
 
+def shuts_the_account(text: str) -> bool:
+    """Whether these words, said of a mailbox after a good login, mean that none of the account is served.
+
+    A code such as NOPERM speaks of what was asked for (RFC 5530 3), whatever its name makes of the words.
+    """
+    codes = {code.upper() for code in _CODE.findall(text)} & _CODES.keys()
+    return classify(text).outcome is Outcome.SUSPEND and codes <= {"WEBALERT"}
+
+
 def classify(text: str) -> Refusal:
     """What a NO, BAD or BYE with these words means; the first code that is known decides, then the words."""
     if backoff := _BACKOFF.search(text):

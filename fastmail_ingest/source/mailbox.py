@@ -7,8 +7,15 @@ from collections.abc import Callable, Iterator
 from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 
 from fastmail_ingest.config import Account
-from fastmail_ingest.errors import FetchRefused, MailboxRefused, ProtocolError, SourceUnavailable
+from fastmail_ingest.errors import (
+    FetchRefused,
+    LoginRefused,
+    MailboxRefused,
+    ProtocolError,
+    SourceUnavailable,
+)
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
+from fastmail_ingest.policy.refusal import shuts_the_account
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.source.ahead import Ahead
 from fastmail_ingest.source.fetch import TakesAway, check_status, read_fetch, seems_to_swallow
@@ -104,6 +111,11 @@ class Connection:
             except IMAPClientError as error:
                 if is_for_now(error):
                     raise
+                if shuts_the_account(str(error)):
+                    raise LoginRefused(
+                        f"login was good, but {mailbox!r} cannot be opened: {error}. remedy: see that IMAP "
+                        "is enabled for the mailbox, and at the provider's web site what it wants"
+                    ) from error
                 raise MailboxRefused(
                     f"mailbox {mailbox!r} cannot be opened: {error}. {remedy(self._client)}"
                 ) from error

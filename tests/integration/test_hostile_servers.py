@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from support.scripted import Play, Stage, scripted
 
 from fastmail_ingest import config
-from fastmail_ingest.errors import FastmailIngestError, LoginRefused, ProtocolError, SourceUnavailable
+from fastmail_ingest.errors import (
+    FastmailIngestError,
+    LoginRefused,
+    MailboxRefused,
+    ProtocolError,
+    SourceUnavailable,
+)
 from fastmail_ingest.model.mailbox import Fetched
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.source.mailbox import Connection
@@ -102,6 +108,17 @@ def other_tag(stage: Stage) -> None:
     stage.hear()
     stage.say(b"ZZZZ1 OK [READ-ONLY] done")
     stage.wait_for_the_end()
+
+
+def opens_nothing(said: bytes) -> Play:
+    def play(stage: Stage) -> None:
+        stage.log_in()
+        tag, _ = stage.hear()
+        stage.say(tag + b" NO " + said)
+        tag, _ = stage.hear()
+        stage.say(tag + b" OK done")
+
+    return play
 
 
 def no_uidvalidity(stage: Stage) -> None:
@@ -328,3 +345,18 @@ def test_a_login_that_needs_a_human_says_so(said: bytes) -> None:
     with scripted(play) as port, pytest.raises(LoginRefused, match="remedy") as raised:
         use(port)
     assert "planted-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (b"User is authenticated but not connected.", LoginRefused),
+        (b"[NOPERM] Permission denied", MailboxRefused),
+    ],
+)
+def test_a_mailbox_that_is_not_opened_may_mean_the_whole_account(
+    said: bytes, kind: type[FastmailIngestError]
+) -> None:
+    with scripted(opens_nothing(said)) as port, pytest.raises(kind, match="remedy: ") as told:
+        use(port)
+    assert f"account a (127.0.0.1:{port})" in str(told.value)

@@ -35,9 +35,18 @@ def floods(stage: Stage) -> None:
         stage.send(b"* 1 EXISTS\r\n" * 4096)
 
 
+def opens_nothing(stage: Stage) -> None:
+    stage.log_in()
+    while True:
+        tag, command = stage.hear()
+        opens = command.startswith(b"EXAMINE")
+        stage.say(tag + (b" NO User is authenticated but not connected." if opens else b" OK done"))
+
+
 TROUBLES = {
     "login page": (login_page, "ok", "speaks no IMAP"),
     "wrong password": (refuses(b"[AUTHENTICATIONFAILED] no"), "suspended", "login of u refused"),
+    "IMAP switched off": (opens_nothing, "suspended", "see that IMAP is enabled"),
     "used up": (refuses(b"[OVERQUOTA] Account exceeded command or bandwidth limits"), "resting", "bandwidth"),
     "asks to wait": (refuses(b"Request is throttled. Suggested Backoff Time: 90000 milliseconds"), "resting", "throttled"),
     "flood": (floods, "ok", "more than"),

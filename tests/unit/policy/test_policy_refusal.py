@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastmail_ingest.policy.refusal import Outcome, blames_the_mail, classify
+from fastmail_ingest.policy.refusal import Outcome, blames_the_mail, classify, shuts_the_account
 
 SAID = [
     ("[UNAVAILABLE] Temporary authentication failure.", Outcome.RETRY),
@@ -71,6 +71,24 @@ def test_a_mail_is_blamed_only_where_the_server_does_not_blame_itself() -> None:
         assert blames_the_mail(text)
     for text in ("[UNAVAILABLE] no", "[OVERQUOTA] bandwidth", "[THROTTLED] slow", "server busy"):
         assert not blames_the_mail(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shuts"),
+    [
+        ("EXAMINE failed: User is authenticated but not connected.", True),
+        ("[ALERT] Please log in via your web browser: https://support.google.com/mail/", True),
+        ("[WEBALERT https://accounts.google.com/signin/continue] Web login required.", True),
+        ("[NOPERM] Permission denied", False),
+        ("[NOPERM] Permission denied: App passwords", False),
+        ("[NONEXISTENT] Unknown Mailbox: web browser", False),
+        ("[CONTACTADMIN] this mailbox is damaged", False),
+        ("Mailbox does not exist", False),
+        ("server busy", False),
+    ],
+)
+def test_what_is_said_of_a_mailbox_may_concern_the_account(text: str, shuts: bool) -> None:
+    assert shuts_the_account(text) is shuts
 
 
 @given(st.text(max_size=300))
