@@ -34,6 +34,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     expires_at: float = 0.0
     revoked: str = ""
     revoked_at: float = 0.0
+    set_up_at: float = 0.0  # when the user was asked; no renewal changes it
 
     def __repr__(self) -> str:
         return f"Grant(method={self.method!r}, user={self.user!r})"  # no token has a way into a traceback

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from fastmail_ingest.app.credentials import keeper_of, token_file_of
 from fastmail_ingest.app.operate import words
@@ -66,7 +67,7 @@ def setup(config: Config, name: str, *, browser: bool, check: bool) -> None:
         raise _no_setup(account)
     file = token_file_of(account)
     with file.locked():
-        file.write(grant)
+        file.write(replace(grant, set_up_at=time.time()))
     words.say(f"{account.name}: the grant is kept in {file.path}", "green")
     if check:
         _log_in(config, account)
