@@ -165,7 +165,7 @@ class Gate:
             # Those that were refused stay known: hosts that differ in theirs must not open it in turns.
             self._write(AccountState(credentials=self._state.credentials))
             return 0.0
-        return max(0.0, self._state.until - time.time())
+        return backoff.left_s(self._state.until, time.time())
 
     def _has_others(self) -> bool:
         """Whether we log in with something else than what was refused."""

@@ -11,7 +11,7 @@ from fastmail_ingest.model.account_state import Quarantined
 from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.transfer import Transfer
-from fastmail_ingest.policy.backoff import QUARANTINED, delay_s
+from fastmail_ingest.policy.backoff import QUARANTINED, delay_s, left_s
 from fastmail_ingest.policy.uidplan import Window
 
 _log = logging.getLogger(__name__)
@@ -57,11 +57,11 @@ class Quarantine:
 
     def is_due(self, now: float) -> bool:
         """Whether a mail is to be tried again; `now` is in epoch seconds."""
-        return any(mail.again_at <= now for mail in self._mails)
+        return any(not left_s(mail.again_at, now) for mail in self._mails)
 
     def retry(self, source: MailSource, cursor: Cursor) -> None:
         """Try the mails that are due. What the server does to the connection is raised."""
-        for mail in [each for each in self._mails if each.again_at <= time.time()]:
+        for mail in [each for each in self._mails if not left_s(each.again_at, time.time())]:
             again = _tried(mail)
             self._replace(mail, again)
             # The reading anew may be over by now, and it may have been handled before that.

@@ -25,6 +25,14 @@ TOO_MANY_CONNECTIONS = Backoff(first_s=15.0, multiplier=2.0, cap_s=600.0, jitter
 # A mail that its server does not give out, or always wrongly.
 QUARANTINED = Backoff(first_s=300.0, multiplier=3.0, cap_s=86400.0, jitter=0.2)
 
+# None of them waits longer. A time that is further away was written by a clock that was wrong.
+LONGEST_S = 36 * 3600.0
+
+
+def left_s(until: float, now: float) -> float:
+    """Seconds until a time (both epoch seconds) that was written down; 0.0 if it is over, or no such time."""
+    return until - now if 0.0 < until - now <= LONGEST_S else 0.0
+
 
 def delay_s(backoff: Backoff, failures: int, random: float) -> float:
     """Seconds to wait after the `failures`-th failure in a row (1 is the first); `random` in [0, 1)."""

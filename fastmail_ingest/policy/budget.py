@@ -13,8 +13,13 @@ def hour_of(now_s: float) -> int:
 
 def spent(by_hour: Mapping[int, int], now_s: float) -> int:
     """Bytes of the last 24 hours, with the hour that is under way on top."""
-    first = hour_of(now_s) - HOURS
-    return sum(size for hour, size in by_hour.items() if hour > first - 1)
+    return sum(by_hour[hour] for hour in _counted(by_hour, now_s))
+
+
+def _counted(by_hour: Mapping[int, int], now_s: float) -> list[int]:
+    """The hours that count, the oldest first. One that is to come was booked by a clock that was wrong."""
+    this = hour_of(now_s)
+    return sorted(hour for hour in by_hour if this - HOURS <= hour <= this + 1)
 
 
 def wait_s(by_hour: Mapping[int, int], limit: int, now_s: float) -> float:
@@ -23,9 +28,7 @@ def wait_s(by_hour: Mapping[int, int], limit: int, now_s: float) -> float:
     if not limit or total < limit:
         return 0.0
     # Hours leave the window as a whole, the oldest first.
-    for hour in sorted(by_hour):
-        if hour < hour_of(now_s) - HOURS:
-            continue
+    for hour in _counted(by_hour, now_s):
         total -= by_hour[hour]
         if total < limit:
             return (hour + HOURS + 1) * HOUR_S - now_s

@@ -1,5 +1,7 @@
 """Where a follower begins in a mailbox: written down before anything else can go wrong."""
 
+import time
+
 import pytest
 from support.fake_mailbox import FakeServer, Shelf
 
@@ -73,7 +75,7 @@ def test_a_server_that_announces_something_at_each_look_does_not_keep_us_looking
 
 def test_a_uidvalidity_that_comes_back_brings_what_was_left_aside(shelf: Shelf) -> None:
     shelf.at = Cursor(7, 5)
-    shelf.accounts.put_quarantine(KEY, [Quarantined(7, 3, 1, 1e12, "refused")])
+    shelf.accounts.put_quarantine(KEY, [Quarantined(7, 3, 1, time.time() + 3600, "refused")])
     other = FakeServer(1, 2, uid_validity=8)
     other.cut_after = 0
     with pytest.raises(SourceUnavailable):

@@ -16,7 +16,7 @@ from fastmail_ingest.errors import (
     TokenRefused,
     TooManyConnections,
 )
-from fastmail_ingest.model.account_state import AccountState
+from fastmail_ingest.model.account_state import AccountState, Standing
 from fastmail_ingest.pipeline import gate as gates
 from fastmail_ingest.pipeline import shared_books
 from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
@@ -327,4 +327,11 @@ def test_who_probes_and_leaves_without_a_result_leaves_no_account_shut(
     desk.books.put_state("a", AccountState("resting", until=time.time() - 1))
     assert desk.enter() == 0.0
     desk.gate.leave()  # our own bytes were used up in between
+    assert desk.enter() == 0.0
+
+
+@pytest.mark.parametrize("standing", ["resting", "suspended"])
+def test_a_rest_that_a_wrong_clock_wrote_down_shuts_no_account_for_years(standing: Standing) -> None:
+    desk = Desk()
+    desk.books.put_state("a", AccountState(standing, time.time() + 1e8, 1, credentials="one"))
     assert desk.enter() == 0.0

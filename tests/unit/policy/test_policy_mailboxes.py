@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastmail_ingest.model.mailbox import Cursor, MailboxState
-from fastmail_ingest.policy import budget, uidplan
+from fastmail_ingest.policy import backoff, budget, uidplan
 from fastmail_ingest.policy import width as widths
 from fastmail_ingest.policy.width import Width
 
@@ -126,3 +126,16 @@ def test_a_mailbox_is_current_only_if_all_agrees() -> None:
     assert not uidplan.is_current(OLD, MailboxState(7, 50, 3))
     assert not uidplan.is_current(OLD, MailboxState(7, 51, 3, sticky=False))
     assert uidplan.is_current(Cursor((1 << 32) + 7, 50), MailboxState(7, 51, 3))
+
+
+def test_hours_to_come_were_booked_by_a_wrong_clock_and_do_not_count() -> None:
+    now = 500_000 * 3600.0
+    assert budget.wait_s({600_000: 1000}, 100, now) == 0.0
+    assert budget.wait_s({499_999: 100, 600_000: 1000}, 100, now) == 24 * 3600.0
+
+
+def test_a_time_that_is_too_far_away_is_over() -> None:
+    assert backoff.left_s(1010.0, 1000.0) == 10.0
+    assert backoff.left_s(990.0, 1000.0) == 0.0
+    assert backoff.left_s(1000.0 + backoff.LONGEST_S + 1, 1000.0) == 0.0
+    assert backoff.left_s(float("nan"), 1000.0) == 0.0
