@@ -101,7 +101,9 @@ def rewind(  # noqa: PLR0913, PLR0917 - one parameter an option
       fastmail-ingest cursor rewind support INBOX --to 4711
       fastmail-ingest cursor rewind support --since 2026-03-01
     """
-    if (to is None) == (since is None):
+    if to is not None and since is not None:
+        raise click.UsageError("only one of them: --to UID, or --since YYYY-MM-DD")
+    if to is None and since is None:
         raise click.UsageError("say how far: --to UID, or --since YYYY-MM-DD")
     with _opened(config_path) as (work, config, cursors):
         work.rewind(

@@ -121,9 +121,9 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter an option
     with work.DeadLetters.of(chosen(config_path)) as letters:
         which = list(ids) or work.LetterFilter(**wanted)
         count = len(letters.resolve(ids)) if ids else letters.count(work.LetterFilter(**wanted))
-        if not ids:
+        if not ids and count:
             ask(f"Give {count} of {len(letters)} dead letters to the handler again?", yes=yes)
-        replayed = work.replay(letters, which, count, rate)
+        replayed = work.replay(letters, which, count, rate) if count else 0
         work.say_changed("replayed", replayed, count, as_json=as_json)
 
 
@@ -165,6 +165,8 @@ def clear(wanted: dict[str, Any], yes: bool, as_json: bool, config_path: Path | 
     with work.DeadLetters.of(chosen(config_path)) as letters:
         meant = work.LetterFilter(**wanted)
         count = letters.count(meant)
-        question = f"Remove {count} of {len(letters)} dead letters for good, without handling them?"
-        ask(question, yes=yes)
-        work.say_changed("removed", work.clear(letters, meant, count), count, as_json=as_json)
+        if count:
+            question = f"Remove {count} of {len(letters)} dead letters for good, without handling them?"
+            ask(question, yes=yes)
+        removed = work.clear(letters, meant, count) if count else 0
+        work.say_changed("removed", removed, count, as_json=as_json)

@@ -86,5 +86,7 @@ def _check(paths: tuple[Path, ...], history: dict[str, Any], *, restart: bool) -
         raise click.UsageError("say what is to be imported: PATHs, or --mailbox NAME")
     if paths and (history["since"] or history["until"]):
         raise click.UsageError("--since and --until go with --mailbox")
+    if history["since"] and history["until"] and history["since"] > history["until"]:
+        raise click.UsageError("--since is after --until, so no day is meant: exchange them")
     if history["mailbox"] and restart:
         raise click.UsageError("--restart goes with PATHs: of a mailbox all that is unknown is fetched")

@@ -203,6 +203,15 @@ def test_remove_and_clear_ask(shell: Shell, stream: Operated) -> None:
     assert stream.ledger.states([stream.identity(uid) for uid in (1, 2, 3)]) == ["done"] * 3
 
 
+@pytest.mark.parametrize("verb", ["replay", "clear"])
+def test_where_no_letter_matches_nothing_is_asked(shell: Shell, stream: Operated, verb: str) -> None:
+    stream.bury(1)
+    assert shell("dead", verb, "--error", "KeyError") == 0
+    assert "no dead letter matches" in shell.out
+    assert not shell.err
+    assert len(stream.letter_ids()) == 1
+
+
 def test_retries(shell: Shell, stream: Operated) -> None:
     stream.delay(1, 2, 3, after_s=5000)
     assert shell("retries", "list") == 0
@@ -256,6 +265,9 @@ WRONG = [
     (("ledger", "clear", "--before", "2026-13"), "YYYY-MM"),
     (("ledger", "clear", "--before", "2026-01", "--all"), "--before"),
     (("audit",), "accounts"),
+    (("import", "--mailbox", "x", "--since", "2020-01-01", "--until", "2019-01-01"), "--since is after"),
+    (("cursor", "rewind", "a", "--to", "1", "--since", "2024-01-01"), "only one of them"),
+    (("cursor", "show", "nobody"), "nothing was read yet"),
     (("dead", "list", "--config", "none.toml"), "none.toml"),
 ]
 

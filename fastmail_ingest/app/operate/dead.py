@@ -184,5 +184,8 @@ def say_changed(verb: str, count: int, looked_at: int, *, as_json: bool) -> None
     if as_json:
         words.say_json({verb: count, "left_out": max(0, looked_at - count)})
         return
+    if not looked_at:
+        words.say(f"no dead letter matches: none is {verb}")
+        return
     left = f"; {looked_at - count} left out: they hold no mail, or were gone" if looked_at > count else ""
     words.say(f"{count} {verb}{left}")
