@@ -89,7 +89,7 @@ def test_show(desk: Desk, tmp_path: Path) -> None:
     table = desk("show")
     assert "sim/INBOX" in table
     assert str(COUNT) in table
-    assert "no such cursor" in desk("show", "nobody")
+    assert "UID or byte" in table
 
 
 def test_rewind_to_a_uid(desk: Desk) -> None:
@@ -200,6 +200,7 @@ def test_without_the_mail_server(desk: Desk, simulated) -> None:
 
 
 BAD: list[tuple[tuple[str, ...], type[Exception] | int]] = [
+    (("show", "nobody"), ConfigError),
     (("reset", "nobody"), ConfigError),
     (("reset", "sim", "Nowhere"), ConfigError),
     (("rewind", "sim"), 2),

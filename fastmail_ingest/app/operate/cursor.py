@@ -52,15 +52,17 @@ class Forecast(msgspec.Struct):
 def show(cursors: Cursors, target: Target, *, as_json: bool) -> None:
     """Print the cursors."""
     found = cursors.all(target.account, target.mailbox)
+    if not found and target.account:
+        raise _no_such(cursors)
     if as_json:
         words.say_json({"cursors": [_facts(each) for each in found]})
         return
     if not found:
-        words.say("no mailbox was read yet" if not target.account else "there is no such cursor")
+        words.say("no mailbox was read yet")
         return
-    columns = ("mailbox", "UIDVALIDITY", "last UID", "mails", "last moved (UTC)", "since (UTC)")
+    columns = ("mailbox", "UIDVALIDITY", "UID or byte", "mails", "last moved (UTC)", "since (UTC)")
     words.console().print(
-        words.table(columns, map(_row, found), numbers=("UIDVALIDITY", "last UID", "mails"))
+        words.table(columns, map(_row, found), numbers=("UIDVALIDITY", "UID or byte", "mails"))
     )
 
 
@@ -168,9 +170,14 @@ def _meant(cursors: Cursors, target: Target) -> list[StoredCursor]:
     found = cursors.all(target.account, target.mailbox)
     meant = [stored for stored in found if target.mailbox or not stored.is_import]
     if not meant:
-        known = ", ".join(str(stored.key) for stored in cursors.all())
-        raise ConfigError(f"there is no such cursor. remedy: one of {known or 'none: nothing was read yet'}")
+        raise _no_such(cursors)
     return meant
+
+
+def _no_such(cursors: Cursors) -> ConfigError:
+    known = ", ".join(str(stored.key) for stored in cursors.all())
+    there = f"one of {known}" if known else "nothing was read yet: start `fastmail-ingest supervise`"
+    return ConfigError(f"there is no such cursor. remedy: {words.clean(there)}")
 
 
 def _account(config: Config, name: str) -> Account | None:
