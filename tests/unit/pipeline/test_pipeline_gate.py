@@ -144,6 +144,15 @@ def test_a_refused_token_is_renewed_once_then_a_human_is_asked_for() -> None:
     assert desk.gate.failed(TokenRefused("expired"), 1) == 0.0
 
 
+def test_a_new_setup_is_tried_at_once_and_its_token_renewed_once_again() -> None:
+    desk = Desk()
+    desk.gate.failed(TokenRefused("expired"), 1)
+    assert desk.gate.failed(TokenRefused("expired"), 2) > 100
+    desk.credentials = "set up anew"
+    assert desk.gate.try_enter() == 0.0
+    assert desk.gate.failed(TokenRefused("expired"), 1) == 0.0
+
+
 def test_after_a_rest_one_probes_and_the_others_wait_for_it() -> None:
     desk = Desk(slots=2)
     desk.books.put_state("a", AccountState("resting", until=time.time() - 1))
