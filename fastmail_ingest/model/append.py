@@ -7,14 +7,15 @@ import msgspec
 
 from fastmail_ingest.model.entry import NewMail
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxKey
 
 
 class Append(msgspec.Struct, frozen=True):
     """The mails, where they go, and the mailbox's cursor after this, and before it as the sender believes.
 
     `by_content` also recognises mails by content in their own mailbox (UIDVALIDITY changed). `found_in` is
-    the mailbox that the mails are in, where `key` only names a cursor: that of an import.
+    the mailbox that the mails are in, where `key` only names a cursor: that of an import. `began` is written
+    down together with the cursor.
     """
 
     key: MailboxKey
@@ -24,6 +25,7 @@ class Append(msgspec.Struct, frozen=True):
     by_content: bool = False
     lane: Lane = Lane.LIVE
     found_in: str = ""
+    began: Beginning | None = None
 
 
 class Appended(NamedTuple):

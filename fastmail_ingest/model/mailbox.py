@@ -28,6 +28,20 @@ class Cursor(msgspec.Struct, frozen=True):
     match_until: int = 0
 
 
+class Beginning(msgspec.Struct, frozen=True):
+    """Where a mailbox with start = "now" began: what is up to `last_uid` is left alone.
+
+    When its UIDs became void there were mails up to `reread_until`, as UIDs are now; of those the ones that
+    came before `since_s` (epoch seconds, by Redis' clock) are left alone, too. A `uid_validity` of 0: it did
+    not begin so.
+    """
+
+    uid_validity: int = 0
+    last_uid: int = 0
+    reread_until: int = 0
+    since_s: float = 0.0
+
+
 class MailboxState(msgspec.Struct, frozen=True):
     """What the server says when a mailbox is opened, or asked for with STATUS.
 

@@ -18,7 +18,7 @@ from fastmail_ingest.errors import (
     SourceUnavailable,
     TooManyConnections,
 )
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey, MailboxState
+from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxKey, MailboxState
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.quarantine import Quarantine
 from fastmail_ingest.pipeline.transfer import Transfer
@@ -108,22 +108,36 @@ class Follower:
                 return cursor, found
 
     def _start(self, state: MailboxState) -> Cursor:
-        cursor = self._transfer.cursor(self.key)
+        cursor, began = self._transfer.cursor(self.key), self._transfer.beginning(self.key)
         begin = uidplan.start(cursor, state, begin_now=self._plan.begin_now)
+        is_new = uidplan.server_validity(cursor.uid_validity) == 0
+        is_void = begin.uid_validity != cursor.uid_validity and not is_new
+        if is_new:
+            news = Beginning(begin.uid_validity, begin.last_uid) if self._plan.begin_now else None
+        else:
+            news = _reread(began, state) if is_void else None
+            begin = self._above(began, begin)
         if begin != cursor:
             # Written down at once, whatever happens to us: what comes from this moment on is to be handled,
             # and no name that is given from now on may be given a second time.
-            self._transfer.move(self.key, begin)
-        if begin.match_until and begin != cursor:
+            self._transfer.move(self.key, begin, news)
+        if is_void:
             _log.warning(
                 "%s: its UIDs are void (UIDVALIDITY was %d, is %d, UIDNEXT %d); reading it anew, known mails "
                 "are recognised by their content",
                 self.key, cursor.uid_validity, state.uid_validity, state.uid_next,
             )  # fmt: skip
-        elif begin.last_uid and cursor == Cursor():
+        elif begin.last_uid and is_new:
             _log.info("%s: %d mails that are there are left alone (start = now)", self.key, state.exists)
         self._quarantine.load(begin.uid_validity)
         return begin
+
+    def _above(self, began: Beginning, cursor: Cursor) -> Cursor:
+        """The cursor may have been put back further than its mailbox was to be read (see reconcile.lua)."""
+        above = uidplan.above(cursor, began)
+        if above != cursor:
+            _log.info("%s: what is up to UID %d stays left alone (start = now)", self.key, began.last_uid)
+        return above
 
     def _skip_gap(self, source: MailSource, cursor: Cursor, state: MailboxState) -> Cursor:
         """After a window without mail: go to the next mail there is, since gaps can be huge."""
@@ -174,6 +188,17 @@ class Follower:
         return True
 
     def _prove_fresh(self, began: float) -> None:
+        if alone := self._transfer.left_alone.pop(self.key, 0):
+            _log.info(
+                "%s: read anew; %d mails from before it began stay left alone (start = now)", self.key, alone
+            )
         if began - self._fresh_at >= FRESH_EVERY_S:
             self._fresh_at = began
             self._transfer.prove_fresh(self.key, began)
+
+
+def _reread(began: Beginning, state: MailboxState) -> Beginning | None:
+    """Up to where there may be old mails in a mailbox whose UIDs are void, if it began with start = "now"."""
+    if not began.uid_validity:
+        return None
+    return msgspec.structs.replace(began, reread_until=state.uid_next - 1)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from fastmail_ingest.model.account_state import Quarantined
+from fastmail_ingest.model.account_state import Quarantined, Refusal
 from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.entry import Entry, Settlement
-from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
+from fastmail_ingest.model.mailbox import Beginning, Cursor, Fetched, MailboxKey, MailboxState
 from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.policy.uidplan import Window
 
@@ -64,6 +64,7 @@ class MailboxBooks(Protocol):
     """What is written down about mailboxes beside their cursors."""
 
     def prove_fresh(self, key: MailboxKey, at_s: float) -> None: ...  # noqa: D102
+    def put_refusal(self, key: MailboxKey, refusal: Refusal) -> None: ...  # noqa: D102
     def quarantine(self, key: MailboxKey) -> list[Quarantined]: ...  # noqa: D102
     def put_quarantine(self, key: MailboxKey, mails: Iterable[Quarantined]) -> None: ...  # noqa: D102
 
@@ -82,6 +83,8 @@ class Intake(Protocol):
     @property
     def accounts(self) -> MailboxBooks: ...  # noqa: D102
     def cursor(self, key: MailboxKey) -> Cursor: ...  # noqa: D102
+    def beginning(self, key: MailboxKey) -> Beginning: ...  # noqa: D102
+    def known(self, mails: Sequence[tuple[str, bytes]]) -> Sequence[bool]: ...  # noqa: D102
     def append(self, append: Append) -> Appended: ...  # noqa: D102
     def waiting(self) -> tuple[int, int]: ...  # noqa: D102
     def memory(self) -> RedisMemory: ...  # noqa: D102

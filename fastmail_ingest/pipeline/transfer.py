@@ -7,19 +7,22 @@ nothing else: the ledger knows what was appended.
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from fastmail_ingest.errors import BlobUnavailable, FetchRefused
 from fastmail_ingest.model import envelope as codec
-from fastmail_ingest.model.account_state import Quarantined
+from fastmail_ingest.model.account_state import Quarantined, Refusal
 from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.entry import NewMail
 from fastmail_ingest.model.identity import content_key, identify
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
+from fastmail_ingest.model.mailbox import Beginning, Cursor, Fetched, MailboxKey
+from fastmail_ingest.pipeline.beginning import Sieve
 from fastmail_ingest.pipeline.large import Underway
 from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.ports import Intake, MailSource
@@ -62,6 +65,20 @@ class Moved(NamedTuple):
     size: int
 
 
+class _Seen(msgspec.Struct):
+    """Mails that a FETCH brought, and their bytes; those included that are left alone."""
+
+    mails: int = 0
+    size: int = 0
+
+
+class _Goal(NamedTuple):
+    """Where the cursor is to be after an append, and where the mailbox began, if that is news."""
+
+    cursor: Cursor
+    began: Beginning | None = None
+
+
 class Transfer:
     """Fetches windows and appends their mails; waits when the stream is full or Redis is away."""
 
@@ -78,6 +95,8 @@ class Transfer:
         self._large = Underway(intake, self._patiently)
         self.fetched_bytes = 0  # of mails, also of those in windows that failed: the provider counts them
         self._stored: dict[MailboxKey, Cursor] = {}  # as we believe the cursors in Redis to be
+        self._began: dict[MailboxKey, Beginning] = {}  # likewise
+        self.left_alone: Counter[MailboxKey] = Counter()  # mails from before a mailbox began
         self.alive: Callable[[], None] = lambda: None  # called at every step, also while waiting
 
     def cursor(self, key: MailboxKey) -> Cursor:
@@ -86,9 +105,18 @@ class Transfer:
         self._stored[key] = self._patiently(lambda: self._intake.cursor(kept_in))
         return self._stored[key]
 
+    def beginning(self, key: MailboxKey) -> Beginning:
+        """Where the mailbox began, if it began with start = "now"."""
+        self._began[key] = self._patiently(lambda: self._intake.beginning(key))
+        return self._began[key]
+
     def prove_fresh(self, key: MailboxKey, at_s: float) -> None:
         """Say that at this time (epoch s) the mailbox was read to its end."""
         self._patiently(lambda: self._intake.accounts.prove_fresh(key, at_s))
+
+    def put_refusal(self, key: MailboxKey, refusal: Refusal) -> None:
+        """Say that its server did not open the mailbox."""
+        self._patiently(lambda: self._intake.accounts.put_refusal(key, refusal))
 
     def quarantine(self, key: MailboxKey) -> list[Quarantined]:
         """The mails of the mailbox that its server does not give out."""
@@ -116,9 +144,9 @@ class Transfer:
         """Fetch and append mails that the cursor has passed already."""
         self._run(source, key, window, cursor, cursor)
 
-    def move(self, key: MailboxKey, cursor: Cursor) -> None:
-        """Move the cursor without any mail. Raises CursorMoved."""
-        if not self._hand_on(key, [], 0, Cursor(), _moved(cursor, cursor.last_uid)):
+    def move(self, key: MailboxKey, cursor: Cursor, began: Beginning | None = None) -> None:
+        """Move the cursor without any mail, and note that the mailbox begins there. Raises CursorMoved."""
+        if not self._hand_on(key, [], 0, Cursor(), _Goal(_moved(cursor, cursor.last_uid), began)):
             raise CursorMoved(f"{key}: its cursor was moved, looking again from there")
 
     def _run(
@@ -126,44 +154,58 @@ class Transfer:
     ) -> Moved:
         self._wait_for_room(key)
         self._tally.fetching()
-        found = size = total = 0
+        size, seen = 0, _Seen()
+        sieve = Sieve(
+            self._began.get(key, Beginning()), cursor.uid_validity, partial(self._known, key, cursor)
+        )
         gathered: list[NewMail] = []
         self._large.begin()
         homeless: BlobUnavailable | None = None
-        for fetched in source.fetch(window):
-            found += 1
+        for fetched in sieve.keeps(self._counted(source.fetch(window), seen)):
             size += len(fetched.raw or b"")
-            total += fetched.size
-            self.fetched_bytes += fetched.size
             try:
                 gathered.append(_new_mail(key, cursor.uid_validity, fetched, self._large))
             except BlobUnavailable as error:
                 homeless = error  # its neighbours go on
             if len(gathered) >= self._plan.append_max or size >= self._plan.append_bytes:
-                self._hand_on(key, gathered, size, cursor, cursor)
+                self._hand_on(key, gathered, size, cursor, _Goal(cursor))
                 gathered, size = [], 0
                 self._stopper.check()
-        if not self._hand_on(key, gathered, size, cursor, cursor if homeless else reached):
+        goes_on = homeless is None and reached is not cursor
+        goal = _Goal(reached, sieve.begins(window)) if goes_on else _Goal(cursor)
+        if not self._hand_on(key, gathered, size, cursor, goal):
             raise CursorMoved(f"{key}: its cursor was moved while we fetched, looking again from there")
         if homeless:
             raise FetchRefused(str(homeless)) from homeless
-        return Moved(reached, found, total)
+        self.left_alone[key] += sieve.left_alone
+        return Moved(reached, seen.mails, seen.size)
 
-    def _hand_on(
-        self, key: MailboxKey, mails: list[NewMail], size: int, cursor: Cursor, reached: Cursor
-    ) -> bool:
+    def _counted(self, mails: Iterable[Fetched], seen: _Seen) -> Iterator[Fetched]:
+        for fetched in mails:
+            seen.mails += 1
+            seen.size += fetched.size
+            self.fetched_bytes += fetched.size
+            yield fetched
+
+    def _known(self, key: MailboxKey, cursor: Cursor, mails: Sequence[Fetched]) -> Sequence[bool]:
+        named = [_named(key, cursor.uid_validity, fetched) for fetched in mails]
+        return self._patiently(lambda: self._intake.known(named))
+
+    def _hand_on(self, key: MailboxKey, mails: list[NewMail], size: int, cursor: Cursor, goal: _Goal) -> bool:
         """Append; False if the cursor was not where we believed it to be."""
         # In the middle of a window the cursor stays: only the mails are taken over.
         believed = self._stored.get(key, Cursor())
-        moves = reached is not cursor
+        moves = goal.cursor is not cursor
         append = Append(
-            self._plan.position_in or key, mails, reached if moves else believed, believed,
+            self._plan.position_in or key, mails, goal.cursor if moves else believed, believed,
             by_content=cursor.match_until > 0, lane=self._plan.lane, found_in=key.mailbox,
+            began=goal.began,
         )  # fmt: skip
         done = self._room.put(append, self._large.renew)
         self._large.appended(all_new=done.new == len(mails))
         if done.in_place:
             self._stored[key] = append.cursor
+            self._began[key] = goal.began or self._began.get(key, Beginning())
         self._tally.fetched(len(mails), size)
         self._tally.appended(done.new)
         return done.in_place
@@ -186,15 +228,7 @@ def _moved(cursor: Cursor, last_uid: int) -> Cursor:
 
 def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched, large: Underway) -> NewMail:
     """Raises BlobUnavailable for a large mail that cannot be kept."""
-    identity = identify(
-        key.account,
-        key.mailbox,
-        uid_validity,
-        fetched.uid,
-        gm_msgid=fetched.gm_msgid,
-        email_id=fetched.email_id,
-    )
-    hashed = fetched.content_hash
+    identity, content = _named(key, uid_validity, fetched)
     envelope = codec.Envelope(
         version=codec.CODEC_VERSION if fetched.draft is None else codec.BLOB_VERSION,
         id=identity,
@@ -207,11 +241,24 @@ def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched, large: Under
         thread_id=fetched.gm_thrid or fetched.thread_id,
         internal_date=fetched.internal_date,
         size=fetched.size,
-        content_hash=hashed,
+        content_hash=fetched.content_hash,
         fetched_at=time.time(),
         trace_id=os.urandom(16).hex(),
         raw=fetched.raw or b"",
         truncated=fetched.truncated,
         blob=large.keep(identity, fetched.draft) if fetched.draft is not None else "",
     )
-    return NewMail(identity, content_key(key.account, hashed), codec.encode(envelope))
+    return NewMail(identity, content, codec.encode(envelope))
+
+
+def _named(key: MailboxKey, uid_validity: int, fetched: Fetched) -> tuple[str, bytes]:
+    """What the ledger knows a mail by: its name, and its content."""
+    identity = identify(
+        key.account,
+        key.mailbox,
+        uid_validity,
+        fetched.uid,
+        gm_msgid=fetched.gm_msgid,
+        email_id=fetched.email_id,
+    )
+    return identity, content_key(key.account, fetched.content_hash)

@@ -6,7 +6,7 @@ UIDs only rise and have gaps, sometimes huge ones; `n:*` always names the last m
 
 import msgspec
 
-from fastmail_ingest.model.mailbox import Cursor, MailboxState
+from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxState
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -28,6 +28,14 @@ _VALIDITY = _GENERATION - 1
 def server_validity(uid_validity: int) -> int:
     """The server's own UIDVALIDITY, of one that may have a generation above it."""
     return uid_validity & _VALIDITY
+
+
+def above(cursor: Cursor, began: Beginning) -> Cursor:
+    """The cursor, no lower than where its mailbox began. What is below that was never to be read."""
+    if cursor.uid_validity != began.uid_validity or cursor.last_uid >= began.last_uid:
+        return cursor
+    match_until = cursor.match_until if began.last_uid < cursor.match_until else 0
+    return Cursor(cursor.uid_validity, began.last_uid, match_until)
 
 
 def forgotten(uid_validity: int) -> int:

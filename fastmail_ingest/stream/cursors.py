@@ -8,18 +8,19 @@ from redis.client import Pipeline
 
 from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.archived import IMPORTS
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxKey
 from fastmail_ingest.policy import uidplan
 from fastmail_ingest.stream.inspection import Inspection
+from fastmail_ingest.stream.ledger import BEGINNING
 
-_FIELDS = ("uid_validity", "last_uid", "match_until", "last_poll", "since", "count")
+_FIELDS = ("uid_validity", "last_uid", "match_until", "last_poll", "count", *BEGINNING)
 
 
 class StoredCursor(msgspec.Struct, frozen=True):
     """How far a mailbox, or an archive that is imported, is taken over.
 
     `moved_at` is when that was last written down, `since` when first, in epoch seconds (0.0: not known);
-    `count` is how many mails it brought.
+    `count` is how many mails it brought. `began` is where it began with start = "now".
     """
 
     key: MailboxKey
@@ -27,6 +28,7 @@ class StoredCursor(msgspec.Struct, frozen=True):
     moved_at: float
     since: float
     count: int
+    began: Beginning = Beginning()
 
     @property
     def is_import(self) -> bool:
@@ -48,8 +50,10 @@ class Cursors(Inspection):
             with self._reached():
                 found = self._redis.hmget(self._keys.cursor(key), list(_FIELDS))
             # Another program may have written anything there.
-            validity, last, match, moved, since, count = (int(v) if v and v.isdigit() else 0 for v in found)
-            yield StoredCursor(key, Cursor(validity, last, match), moved / 1000, since / 1000, count)
+            numbers = [int(value) if value and value.isdigit() else 0 for value in found]
+            cursor, (moved, count), (*begun, since) = Cursor(*numbers[:3]), numbers[3:5], numbers[5:]
+            began = Beginning(begun[0], begun[1], begun[2], since / 1000)
+            yield StoredCursor(key, cursor, moved / 1000, began.since_s, count, began)
 
     def forget(self, key: MailboxKey) -> bool:
         """Remove a cursor; False if there was none. What keeps names from being given again stays of it."""
@@ -68,13 +72,24 @@ class Cursors(Inspection):
         return bool(done[0])
 
     def put_back(self, key: MailboxKey, last_uid: int) -> Cursor | None:
-        """Put a cursor back to `last_uid`; returns where it was, None if it was not above that."""
+        """Put a cursor back to `last_uid`; returns where it was, None if it was not above that.
+
+        A mailbox that began with start = "now" above that loses its beginning: it is to be read.
+        """
         with self._reached():
             while True:
                 now = self.ledger.cursor(key)
                 if now.last_uid <= last_uid:
                     return None
+                if is_below(last_uid, now, self.ledger.beginning(key)):
+                    # Before the cursor moves: it is noted together with the cursor, so it does not come back.
+                    self._redis.hdel(self._keys.cursor(key), *BEGINNING[:3])
                 back = msgspec.structs.replace(now, last_uid=last_uid)
                 # It may be moving while we look: then once more.
                 if self.ledger.append(Append(key, [], back, now)).in_place:
                     return now
+
+
+def is_below(last_uid: int, now: Cursor, began: Beginning) -> bool:
+    """Whether a cursor that is put back there is below where its mailbox began."""
+    return began.uid_validity not in {0, now.uid_validity} or last_uid < began.last_uid

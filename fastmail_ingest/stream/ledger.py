@@ -14,7 +14,7 @@ from fastmail_ingest.model.census import Census
 from fastmail_ingest.model.ending import Ending
 from fastmail_ingest.model.entry import Settlement
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxKey
 from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.stream.accounts import Accounts
 from fastmail_ingest.stream.blobs import Blobs
@@ -25,6 +25,8 @@ from fastmail_ingest.stream.scripts import Arguments, Call, source
 
 _log = logging.getLogger(__name__)
 
+# Of a cursor's hash, see append.lua.
+BEGINNING = ["began_in", "began_at", "began_reread", "since"]
 _PUT_BACK_BUDGET = 200
 _PROMOTE_BUDGET = 200
 _PROMOTE_CALLS = 20  # then the other duties of a round are due
@@ -36,7 +38,7 @@ _REGROUP_TRIES = 5  # somebody may be removing groups as fast as we make them
 REGROUP_GRACE_MS = 1300
 _SCRIPTS = (
     "append", "settle", "put_back", "release", "promote", "make_groups", "regroup", "unread", "reconcile",
-    "states",
+    "states", "known",
 )  # fmt: skip
 
 
@@ -85,6 +87,12 @@ class Ledger:
             self._keys.cursor(key), ["uid_validity", "last_uid", "match_until"]
         )
         return Cursor(*(int(value or 0) for value in values))
+
+    def beginning(self, key: MailboxKey) -> Beginning:
+        """Where a mailbox began, if it began with start = "now"."""
+        values: list[Any] = self._redis.hmget(self._keys.cursor(key), BEGINNING)
+        validity, last_uid, reread_until, since_ms = (int(value or 0) for value in values)
+        return Beginning(validity, last_uid, reread_until, since_ms / 1000)
 
     def append(self, append: Append) -> Appended:
         """Take mails into a lane, once each, and move the cursor. Safe to repeat."""
@@ -220,6 +228,10 @@ class Ledger:
         return forgotten, taken_in, [name.decode("utf-8", "replace") for name in names]
 
     # --- everybody -----------------------------------------------------------------------------
+
+    def known(self, mails: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """Whether the ledger knows each mail, by its identity or its content key."""
+        return [bool(known) for known in self._run("known", self._arguments.known(mails))]
 
     def states(self, identities: Sequence[str]) -> list[str]:
         """What the ledger knows of each mail: unknown, queued, done; both if the books are broken."""

@@ -10,6 +10,7 @@ from fastmail_ingest.model.ending import Ending
 from fastmail_ingest.model.entry import Dead, Delayed, Settlement
 from fastmail_ingest.model.identity import mailbox_tag
 from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.model.mailbox import Beginning
 from fastmail_ingest.stream.keys import GROUP, Keys, month_ttl_s
 
 TRACEBACK_MAX_BYTES = 8 * 1024
@@ -71,6 +72,8 @@ class Arguments:
         args = [*self._kept, "1" if append.by_content else "0", tag]
         args += (cursor.uid_validity, cursor.last_uid, cursor.match_until)
         args += (believed.uid_validity, believed.last_uid)
+        began = append.began or Beginning()
+        args += (began.uid_validity, began.last_uid, began.reread_until)
         for mail in append.mails:
             args += mail
         return Call(names, args)
@@ -143,6 +146,13 @@ class Arguments:
     def states(self, identities: Sequence[str]) -> Call:
         """`states.lua`: returns 0 (unknown), 1 (queued) or 2 (done) for each."""
         return Call([self.keys.queued, self.keys.done], [self.keep_days, *identities])
+
+    def known(self, mails: Iterable[tuple[str, bytes]]) -> Call:
+        """`known.lua`: returns 1 for each (identity, content key) that the ledger knows, else 0."""
+        args: list[_Argument] = [self.keep_days]
+        for identity, content in mails:
+            args += (identity, content)
+        return Call([self.keys.queued, self.keys.done], args)
 
     def replay(self, ids: Sequence[bytes]) -> Call:
         """`replay.lua`: returns how many dead letters were put into `again`."""

@@ -16,7 +16,7 @@ from support.waiting import wait_until
 from fastmail_ingest.cli.main import cli
 from fastmail_ingest.errors import ConfigError
 from fastmail_ingest.model.append import Append
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxKey
 from fastmail_ingest.simulator import mail_of
 from fastmail_ingest.stream.memory import LedgerMemory
 
@@ -172,6 +172,14 @@ def test_start_now_is_told(desk: Desk) -> None:
     desk.run.config.write_text(text)
     assert "left alone" in desk("reset", "sim", "INBOX", answer="n\n", code=1)
     assert desk.cursor == Cursor(7, COUNT)
+
+
+def test_going_back_below_where_it_began_is_told(desk: Desk) -> None:
+    desk.ledger.append(Append(INBOX, [], desk.cursor, desk.cursor, began=Beginning(7, 10)))
+    assert "left alone" not in desk("rewind", "sim", "INBOX", "--to", "11", answer="n\n", code=1)
+    assert "what was left alone then is no longer" in desk("rewind", "sim", "INBOX", "--to", "10", "--yes")
+    assert desk.ledger.beginning(INBOX).uid_validity == 0
+    assert desk.cursor == Cursor(7, 9)
 
 
 def test_an_import_is_read_anew(desk: Desk, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Real Redis, a real connection to the simulator; all that is in the mailbox is ap
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ from support.waiting import wait_until
 
 from fastmail_ingest import config
 from fastmail_ingest.model import envelope as codec
-from fastmail_ingest.model.mailbox import MailboxKey
+from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.pipeline import gate, producer, quarantine
 from fastmail_ingest.pipeline.follower import FollowPlan
 from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
@@ -40,6 +41,7 @@ from fastmail_ingest.simulator import (
 from fastmail_ingest.simulator.faults import VARIANTS
 from fastmail_ingest.simulator.link import Link
 from fastmail_ingest.source.mailbox import Connection
+from fastmail_ingest.stream.cursors import Cursors
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.stream.scripts import Arguments
@@ -274,8 +276,20 @@ def test_a_use_that_no_mailbox_has_is_told_with_those_that_there_are(
 ) -> None:
     with world.followed(("\\Junk", "INBOX")):
         wait_until(lambda: all(world.ledger.accounts.fresh([KEY])), "the other one is read")
-    assert "mailbox '\\\\Junk' cannot be opened" in caplog.text
-    assert "name mailboxes that exist: INBOX" in caplog.text
+        (refused, _) = world.ledger.accounts.refusals([MailboxKey("a", "\\Junk"), KEY])
+    assert "the server marks no mailbox as \\Junk. remedy: name it by its own name: INBOX" in caplog.text
+    assert refused is not None
+    assert refused.reason in caplog.text
+
+
+def test_a_mailbox_that_is_not_opened_is_told_until_it_is(world: World) -> None:
+    work = MailboxKey("a", "Work")
+    with world.followed(("INBOX", "Work")):
+        wait_until(lambda: world.ledger.accounts.refusals([work])[0], "that it is not opened is written down")
+        world.server.call(lambda: world.account.add(Mailbox("Work", uid_validity=8)))
+        wait_until(lambda: not world.ledger.accounts.refusals([work])[0], "it is served")
+    (refused,) = world.ledger.accounts.refusals([KEY])
+    assert refused is None
 
 
 def test_start_now_leaves_alone_what_is_there_and_loses_nothing_from_then_on(world: World) -> None:
@@ -286,6 +300,84 @@ def test_start_now_leaves_alone_what_is_there_and_loses_nothing_from_then_on(wor
     with world.followed(begin_now=True):
         wait_until(lambda: len(world.uids()) == 4, "what came meanwhile is appended")
     assert world.uids() == [31, 32, 33, 34]
+
+
+LONG_AGO_S = 1_600_000_000.0
+
+
+def begun_now(world: World, old: int) -> list[int]:
+    """Begin behind `old` mails, take 4 more that came since, and return their UIDs."""
+    world.add(old)
+    with world.followed(begin_now=True):
+        wait_until(lambda: world.ledger.cursor(KEY).last_uid == old, "the cursor is behind what is there")
+        world.add(4)
+        wait_until(lambda: len(world.uids()) == 4, "what comes is appended")
+    for mail in world.mailbox.mails[:old]:
+        mail.internal_date = LONG_AGO_S
+    for mail in world.mailbox.mails[old:]:
+        mail.internal_date = time.time()
+    return world.uids()
+
+
+def test_a_cursor_that_goes_back_by_itself_stops_where_the_mailbox_began(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    wanted = begun_now(world, 30)
+    world.redis.hset("{fmi:0}:cursor:a:INBOX", "last_uid", 0)  # as reconcile does for a lost mail of Gmail
+    world.redis.delete("{fmi:0}:live", "{fmi:0}:queued")
+    with world.followed(begin_now=True):
+        wait_until(lambda: world.ledger.cursor(KEY) == Cursor(7, 34), "it is read anew")
+    assert world.uids() == wanted
+    assert "up to UID 30 stays left alone" in caplog.text
+
+
+@pytest.mark.parametrize("uid_validity", [8, 7], ids=["another UIDVALIDITY", "UIDs given out again"])
+def test_what_was_left_alone_stays_so_when_the_mailbox_is_read_anew(
+    world: World, uid_validity: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    wanted = begun_now(world, 30)
+    world.remake(uid_validity, keep=14)  # ten old ones, and four that are known
+    world.add(3)
+    recent, moved_in = world.mailbox.mails[-2:]
+    # What came while nobody looked has its own date; what is known is known whatever its date.
+    recent.internal_date = moved_in.internal_date = world.mailbox.mails[-3].internal_date = time.time()
+    world.mailbox.mails[10].internal_date = LONG_AGO_S
+    with world.followed(begin_now=True):
+        wait_until(lambda: world.ledger.cursor(KEY).last_uid == 17, "it is read anew")
+    assert world.uids() == sorted([*wanted, 15, 16, 17])
+    assert "10 mails from before it began stay left alone" in caplog.text
+    assert "are left alone (start = now)" in caplog.text
+    # From now on that is exact again.
+    began = world.ledger.beginning(KEY)
+    assert (began.uid_validity & 0xFFFF_FFFF, began.last_uid) == (uid_validity, 10)
+    world.redis.hset("{fmi:0}:cursor:a:INBOX", "last_uid", 0)
+    with world.followed(begin_now=True):
+        world.add(1)  # an old mail that was moved in
+        wait_until(lambda: world.ledger.cursor(KEY).last_uid == 18, "it is read anew")
+    assert world.uids() == sorted([*wanted, 15, 16, 17, 18])
+
+
+def test_a_mailbox_read_anew_in_which_all_is_old_begins_behind_it(world: World) -> None:
+    begun_now(world, 30)
+    world.remake(8, keep=34)
+    world.server.call(lambda: [world.mailbox.expunge(uid) for uid in range(31, 35)])
+    with world.followed(begin_now=True):
+        wait_until(lambda: world.ledger.cursor(KEY).last_uid >= 30, "it is read anew")
+    assert len(world.uids()) == 4
+    assert world.ledger.beginning(KEY).last_uid >= 25
+
+
+def test_an_operator_who_goes_back_reads_what_was_left_alone(world: World, redis_server: RedisServer) -> None:
+    begun_now(world, 30)
+    with Cursors(redis_server.url, "", Arguments(Keys("fmi"), 90)) as cursors:
+        cursors.put_back(KEY, 32)
+        assert world.ledger.beginning(KEY).last_uid == 30
+        assert cursors.put_back(KEY, 10) == Cursor(7, 32)
+    with world.followed(begin_now=True):
+        wait_until(lambda: world.ledger.cursor(KEY).last_uid == 34, "it is read anew")
+    assert world.uids() == list(range(11, 35))
 
 
 def test_mailboxes_that_share_a_connection_are_opened_only_when_there_is_news(world: World) -> None:

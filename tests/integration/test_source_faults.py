@@ -17,7 +17,7 @@ from fastmail_ingest import config
 from fastmail_ingest.errors import MailboxRefused, ProtocolError, SourceUnavailable
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.append import Append, Appended
-from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxKey
 from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.pipeline.follower import FollowPlan
 from fastmail_ingest.pipeline.gate import Gate, Ramp, Terms
@@ -186,6 +186,9 @@ class Shelf:
 
     def cursor(self, _key: MailboxKey) -> Cursor:
         return self._cursor
+
+    def beginning(self, _key: MailboxKey) -> Beginning:
+        return Beginning()
 
     def append(self, append: Append) -> Appended:
         new = 0

@@ -1,10 +1,10 @@
 """A mailbox and an intake in memory, for the pipeline without mail server and Redis."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from fastmail_ingest.errors import SourceUnavailable
 from fastmail_ingest.model.append import Append, Appended
-from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
+from fastmail_ingest.model.mailbox import Beginning, Cursor, Fetched, MailboxKey, MailboxState
 from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.policy.uidplan import Window
 from support.books import MemoryBooks
@@ -18,16 +18,24 @@ class Shelf:
     def __init__(self) -> None:
         self.accounts = MemoryBooks()
         self.at = Cursor()
+        self.began = Beginning()
         self.taken: dict[str, int] = {}  # identity, and how often it came
 
     def cursor(self, _key: MailboxKey) -> Cursor:
         return self.at
+
+    def beginning(self, _key: MailboxKey) -> Beginning:
+        return self.began
+
+    def known(self, mails: Sequence[tuple[str, bytes]]) -> list[bool]:
+        return [identity in self.taken for identity, _ in mails]
 
     def append(self, append: Append) -> Appended:
         for mail in append.mails:
             self.taken[mail.identity] = self.taken.get(mail.identity, 0) + 1
         in_place = append.believed == self.at
         self.at = append.cursor if in_place else self.at
+        self.began = append.began or self.began
         return Appended(len(append.mails), 0, 0, in_place)
 
     def waiting(self) -> tuple[int, int]:

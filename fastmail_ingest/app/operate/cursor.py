@@ -14,7 +14,7 @@ from fastmail_ingest.errors import ConfigError, FastmailIngestError, StreamUnava
 from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.policy import uidplan
 from fastmail_ingest.source.history import HistoryConnection
-from fastmail_ingest.stream.cursors import Cursors, StoredCursor
+from fastmail_ingest.stream.cursors import Cursors, StoredCursor, is_below
 
 __all__ = ["Cursors", "Target", "reset", "rewind", "show"]
 
@@ -150,7 +150,7 @@ def _of_rewind(config: Config, cursors: Cursors, stored: StoredCursor, to: int |
         else:
             found.last_uid = to - 1
             _survey(config, cursors, stored, found, lambda _: to - 1)
-        return found
+        return _told_of_beginning(found, stored)
 
     def before(source: HistoryConnection) -> int:
         uids = source.uids_between(to, None, last_uid + 1)
@@ -159,6 +159,13 @@ def _of_rewind(config: Config, cursors: Cursors, stored: StoredCursor, to: int |
         return uids[0] - 1 if uids else last_uid
 
     _survey(config, cursors, stored, found, before)
+    return _told_of_beginning(found, stored)
+
+
+def _told_of_beginning(found: Forecast, stored: StoredCursor) -> Forecast:
+    if found.last_uid is not None and is_below(found.last_uid, stored.cursor, stored.began):
+        what = 'it began with start = "now", and what was left alone then is no longer, not even later'
+        found.note = f"{found.note} {what}".strip()
     return found
 
 

@@ -7,7 +7,8 @@
 --          (UIDVALIDITY changed), else "0"  4 tag of the mailbox
 --          5 uid_validity (0: leave the cursor alone)  6 last_uid  7 match_until, all after this call
 --          8 uid_validity  9 last_uid, as the sender believes them to be before it
---          10.. triples of (identity, content digest, payload)
+--          10 uid_validity (0: as it was)  11 last_uid  12 reread_until where the mailbox begins (start = "now")
+--          13.. triples of (identity, content digest, payload)
 -- Returns: {number appended, number of mails queued that are no dead letters, their bytes,
 --           1 if the cursor is where it should be, else 0}
 
@@ -23,7 +24,7 @@ local function seen_before(identity, content)
   return where and (by_content or where ~= tag) and not is_lost(months, identity)
 end
 
-for at = 10, #ARGV, 3 do
+for at = 13, #ARGV, 3 do
   local identity, content, payload = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   if redis.call('SISMEMBER', queued, identity) == 0 and not is_done(months, identity) then
     if seen_before(identity, content) then
@@ -52,6 +53,9 @@ if ARGV[5] ~= '0' then
     redis.call('HSET', cursor, 'uid_validity', ARGV[5], 'last_uid', ARGV[6], 'match_until', ARGV[7],
       'last_poll', now_ms)
     redis.call('HSETNX', cursor, 'since', now_ms)
+    if ARGV[10] ~= '0' then
+      redis.call('HSET', cursor, 'began_in', ARGV[10], 'began_at', ARGV[11], 'began_reread', ARGV[12])
+    end
     if appended > 0 then redis.call('HINCRBY', cursor, 'count', appended) end
   else
     in_place = 0
