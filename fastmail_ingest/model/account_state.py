@@ -36,6 +36,13 @@ class Quarantined(msgspec.Struct, frozen=True):
     anew: bool = False
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """That the server did not open a mailbox: when it was last asked (epoch s), and why."""
+
+    at: float
+    reason: str
+
+
 class AccountBooks(msgspec.Struct, frozen=True):
     """All that is written down about an account; bytes by the number of the hour, see `policy.budget`."""
 
@@ -46,6 +53,7 @@ class AccountBooks(msgspec.Struct, frozen=True):
 
 
 _state = msgspec.json.Decoder(AccountState)
+_refusal = msgspec.json.Decoder(Refusal)
 _list = msgspec.json.Decoder(list[Quarantined])
 encode = msgspec.json.Encoder().encode
 
@@ -56,6 +64,14 @@ def decode_state(text: bytes | None) -> AccountState:
         return _state.decode(text) if text else AccountState()
     except msgspec.DecodeError:
         return AccountState()
+
+
+def decode_refusal(text: bytes | None) -> Refusal | None:
+    """Read what `encode` wrote; what others wrote there counts as nothing."""
+    try:
+        return _refusal.decode(text) if text else None
+    except msgspec.DecodeError:
+        return None
 
 
 def decode_quarantine(text: bytes | None) -> list[Quarantined]:

@@ -20,6 +20,7 @@ from fastmail_ingest.errors import (
     ServerBusy,
     SourceUnavailable,
 )
+from fastmail_ingest.model.account_state import Refusal
 from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.pipeline.follower import Around, Follower, FollowPlan
 from fastmail_ingest.pipeline.gate import NAP_S, TURN_S, Gate
@@ -194,6 +195,7 @@ class Watcher:
             # The connection is good, and so are the other mailboxes.
             _log.error("%s", error)
             self._tally.failed(str(error))
+            self._transfer.put_refusal(follower.key, Refusal(time.time(), str(error)))
             return 0
 
     def _await_news(self, source: MailSource) -> None:

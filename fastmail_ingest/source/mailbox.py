@@ -20,7 +20,7 @@ from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.source.ahead import Ahead
 from fastmail_ingest.source.fetch import TakesAway, check_status, read_fetch, seems_to_swallow
 from fastmail_ingest.source.large import Large
-from fastmail_ingest.source.mailbox_names import remedy, resolve
+from fastmail_ingest.source.mailbox_names import refusal, resolve
 from fastmail_ingest.source.session import Tokens, explained, hang_up, is_for_now, log_in
 from fastmail_ingest.source.wire import check_bye, shown
 
@@ -117,7 +117,7 @@ class Connection:
                         "is enabled for the mailbox, and at the provider's web site what it wants"
                     ) from error
                 raise MailboxRefused(
-                    f"mailbox {mailbox!r} cannot be opened: {error}. {remedy(self._client)}"
+                    refusal(self._client, mailbox, self._name_of(mailbox), str(error))
                 ) from error
         self.news = False
         exists = int(answer.get(b"EXISTS", 0))

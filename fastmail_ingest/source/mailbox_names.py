@@ -19,13 +19,21 @@ def resolve(client: WiredClient, mailbox: str) -> str:
     return mailbox if found is None else str(found)
 
 
-def remedy(client: WiredClient) -> str:
-    """What mailboxes there are, for somebody who has misspelt one."""
+def refusal(client: WiredClient, mailbox: str, name: str, reason: str) -> str:
+    """What to say of a mailbox that was not opened under the server's `name`: it may be misspelt."""
+    if mailbox.startswith("\\") and name == mailbox:
+        return f"the server marks no mailbox as {mailbox}. remedy: name it by its own name{_there(client)}"
+    remedy = f"name mailboxes that exist{_there(client)}"
+    return f'mailbox "{mailbox}" cannot be opened: {reason}. remedy: {remedy}'
+
+
+def _there(client: WiredClient) -> str:
+    """What mailboxes there are, behind a colon."""
     try:
         folders = client.list_folders()
     except IMAPClientAbortError:
         raise
     except IMAPClientError:
-        return "remedy: name mailboxes that exist"
+        return ""
     names = sorted(str(name) for _, _, name in folders)
-    return f"remedy: name mailboxes that exist: {', '.join(names[:_NAMES_SHOWN])}"
+    return f": {', '.join(names[:_NAMES_SHOWN])}"

@@ -8,7 +8,9 @@ from fastmail_ingest.model.account_state import (
     AccountBooks,
     AccountState,
     Quarantined,
+    Refusal,
     decode_quarantine,
+    decode_refusal,
     decode_state,
     encode,
 )
@@ -63,8 +65,11 @@ class Accounts:
         return _by_hour(self._redis.hgetall(self._keys.spent(account)))
 
     def prove_fresh(self, key: MailboxKey, at_s: float) -> None:
-        """Say that at this time (epoch s) a mailbox was read to its end."""
-        self._redis.hset(self._keys.fresh, str(key), str(int(at_s * 1000)))
+        """Say that at this time (epoch s) a mailbox was read to its end, so its server opens it."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hset(self._keys.fresh, str(key), str(int(at_s * 1000)))
+        pipe.hdel(self._keys.refused, str(key))
+        pipe.execute()
 
     def fresh(self, keys: Sequence[MailboxKey]) -> list[float]:
         """When each mailbox was last proved to be read to its end, epoch s; 0.0 for never."""
@@ -72,6 +77,17 @@ class Accounts:
             self._redis.hmget(self._keys.fresh, [str(key) for key in keys]) if keys else []
         )
         return [int(value or 0) / 1000 for value in found]
+
+    def put_refusal(self, key: MailboxKey, refusal: Refusal) -> None:
+        """Say that the server did not open a mailbox."""
+        self._redis.hset(self._keys.refused, str(key), encode(refusal))
+
+    def refusals(self, keys: Sequence[MailboxKey]) -> list[Refusal | None]:
+        """Why the server does not open each mailbox; None for those that it opens, as far as is known."""
+        found: list[bytes | None] = (
+            self._redis.hmget(self._keys.refused, [str(key) for key in keys]) if keys else []
+        )
+        return [decode_refusal(text) for text in found]
 
     def quarantine(self, key: MailboxKey) -> list[Quarantined]:
         """The mails of a mailbox that its server does not give out."""

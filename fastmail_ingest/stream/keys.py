@@ -19,6 +19,8 @@ Every key of a shard carries the hash tag `{prefix:0}`, so that scripts work on 
     :accounts                hash     account -> its standing: ok, resting, suspended (JSON)
     :spent:<account>         hash     hour number -> bytes fetched in it; commands:<day number> -> commands
     :fresh                   hash     account/mailbox -> when it was last proved to be read to its end, ms
+    :refused                 hash     account/mailbox -> when and why its server did not open it (JSON);
+                                      goes when it is proved fresh
     :quarantine:<account>    hash     mailbox -> mails that its server does not give out (JSON)
     :blobs                   string   what the names of this database's blobs begin with
     :node:<id>               string   the lease of one supervisor; expires without renewal
@@ -52,6 +54,7 @@ class Keys:
         self.cursors = f"{self.base}:cursor:"
         self.accounts = f"{self.base}:accounts"
         self.fresh = f"{self.base}:fresh"
+        self.refused = f"{self.base}:refused"
 
     def cursor(self, key: MailboxKey) -> str:
         """The hash with a mailbox's cursor."""

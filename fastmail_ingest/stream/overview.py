@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from fastmail_ingest.model.account_state import AccountBooks
+from fastmail_ingest.model.account_state import AccountBooks, Refusal
 from fastmail_ingest.model.census import Census
 from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.stream.accounts import Accounts
@@ -14,7 +14,8 @@ from fastmail_ingest.stream.reach import Tool
 
 class MailboxStanding(Struct, frozen=True):
     """Where we are in a mailbox: `fresh_at` is when it was last proved to be read to its end (epoch s, 0.0
-    for never), `appended` how many mails came out of it, `quarantined` how many its server does not give out.
+    for never), `appended` how many mails came out of it, `quarantined` how many its server does not give
+    out, `refused` why it opens none of them.
     """
 
     key: MailboxKey
@@ -22,6 +23,7 @@ class MailboxStanding(Struct, frozen=True):
     last_uid: int
     appended: int
     quarantined: int
+    refused: Refusal | None = None
 
 
 class Overview(Tool):
@@ -45,14 +47,20 @@ class Overview(Tool):
         """Where we are in these mailboxes of an account."""
         keys = [MailboxKey(account, name) for name in names]
         with self._reached():
-            fresh = Accounts(self._redis, self._keys).fresh(keys)
+            accounts = Accounts(self._redis, self._keys)
+            fresh, refused = accounts.fresh(keys), accounts.refusals(keys)
             pipe = self._redis.pipeline(transaction=False)
             for key in keys:
                 pipe.hmget(self._keys.cursor(key), ["last_uid", "count"])
             cursors = pipe.execute()
         return [
             MailboxStanding(
-                key, at, int(last_uid or 0), int(count or 0), len(books.quarantined.get(key.mailbox, []))
+                key,
+                at,
+                int(last_uid or 0),
+                int(count or 0),
+                len(books.quarantined.get(key.mailbox, [])),
+                refusal,
             )
-            for key, at, (last_uid, count) in zip(keys, fresh, cursors, strict=True)
+            for key, at, refusal, (last_uid, count) in zip(keys, fresh, refused, cursors, strict=True)
         ]

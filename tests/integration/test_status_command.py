@@ -11,7 +11,7 @@ from support.operated import Operated
 from support.redis_server import RedisServer
 
 from fastmail_ingest.cli.main import cli
-from fastmail_ingest.model.account_state import AccountState, Quarantined
+from fastmail_ingest.model.account_state import AccountState, Quarantined, Refusal
 from fastmail_ingest.model.mailbox import MailboxKey
 
 Status = Callable[..., str]
@@ -79,6 +79,20 @@ def test_everything_that_is_known_is_shown(status: Status, stream: Operated) -> 
     )
     assert second["commands_today"] == 12
     assert "credentials" not in second
+
+
+def test_a_mailbox_that_is_not_opened_says_why(status: Status, stream: Operated) -> None:
+    stream.ledger.accounts.put_refusal(MailboxKey("a", "Müll"), Refusal(time.time(), f"not there {HOSTILE}"))
+    text = status()
+    assert text.count("refused, never") == 1
+    assert "a/Müll is not served (asked " in text
+    assert "not there" in text
+    assert "\x1b" not in text
+    inbox, other = json.loads(status("--json"))["accounts"][0]["mailboxes"]
+    assert inbox["refused"] is None
+    assert "not there" in other["refused"]["reason"]
+    stream.client.hset(stream.keys.refused, "a/Müll", "what others wrote")
+    assert "refused" not in status()
 
 
 def test_daily_bytes_that_are_used_up_are_a_rest(status: Status, stream: Operated) -> None:

@@ -6,7 +6,7 @@ import pytest
 from support.books import MemoryBooks
 from support.redis_server import RedisServer
 
-from fastmail_ingest.model.account_state import AccountState, Quarantined
+from fastmail_ingest.model.account_state import AccountState, Quarantined, Refusal
 from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.policy import budget
 from fastmail_ingest.stream.accounts import Accounts
@@ -53,6 +53,16 @@ def test_freshness_is_per_mailbox(books: Books) -> None:
     books.prove_fresh(KEY, 1_700_000_000.25)
     assert books.fresh([OTHER, KEY]) == [0.0, 1_700_000_000.25]
     assert books.fresh([]) == []
+
+
+def test_a_refusal_is_kept_until_the_mailbox_is_fresh(books: Books) -> None:
+    books.put_refusal(KEY, Refusal(1_700_000_000.25, "not there"))
+    assert books.refusals([OTHER, KEY]) == [None, Refusal(1_700_000_000.25, "not there")]
+    assert books.refusals([]) == []
+    books.prove_fresh(OTHER, 1.0)
+    assert books.refusals([KEY]) != [None]
+    books.prove_fresh(KEY, 1.0)
+    assert books.refusals([KEY]) == [None]
 
 
 def test_a_quarantine_is_kept_and_emptied(books: Books) -> None:

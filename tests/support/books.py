@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from fastmail_ingest.model.account_state import AccountState, Quarantined
+from fastmail_ingest.model.account_state import AccountState, Quarantined, Refusal
 from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.policy import budget
 
@@ -17,6 +17,7 @@ class MemoryBooks:
         self._states: dict[str, AccountState] = {}
         self._spent: dict[str, dict[int, int]] = {}
         self._fresh: dict[MailboxKey, float] = {}
+        self._refused: dict[MailboxKey, Refusal] = {}
         self._quarantine: dict[MailboxKey, list[Quarantined]] = {}
 
     def state(self, account: str) -> AccountState:
@@ -40,9 +41,16 @@ class MemoryBooks:
 
     def prove_fresh(self, key: MailboxKey, at_s: float) -> None:
         self._fresh[key] = int(at_s * 1000) / 1000
+        self._refused.pop(key, None)
 
     def fresh(self, keys: Sequence[MailboxKey]) -> list[float]:
         return [self._fresh.get(key, 0.0) for key in keys]
+
+    def put_refusal(self, key: MailboxKey, refusal: Refusal) -> None:
+        self._refused[key] = refusal
+
+    def refusals(self, keys: Sequence[MailboxKey]) -> list[Refusal | None]:
+        return [self._refused.get(key) for key in keys]
 
     def quarantine(self, key: MailboxKey) -> list[Quarantined]:
         return list(self._quarantine.get(key, []))

@@ -40,6 +40,10 @@ def show(overview: Overview, accounts: Sequence[Account], *, as_json: bool) -> N
     columns = ("mailbox", "fresh", "last UID", "appended", "quarantined")
     rows = [_mailbox_row(each, now) for _, _, mailboxes in found for each in mailboxes]
     words.console().print(words.table(columns, rows, numbers=columns[1:]))
+    for each in (each for _, _, mailboxes in found for each in mailboxes):
+        if each.refused is not None:
+            asked = f"asked {words.duration(max(0.0, now - each.refused.at))} ago"
+            words.say(f"{each.key} is not served ({asked}): {each.refused.reason}", style="red")
     for line in _quarantined([books for _, books, _ in found], accounts):
         words.say(line)
 
@@ -66,6 +70,7 @@ def _account_row(account: Account, books: AccountBooks, now: float) -> Sequence[
 
 def _mailbox_row(mailbox: MailboxStanding, now: float) -> Sequence[object]:
     fresh = f"{words.duration(max(0.0, now - mailbox.fresh_at))} ago" if mailbox.fresh_at else "never"
+    fresh = f"refused, {fresh}" if mailbox.refused else fresh
     return str(mailbox.key), fresh, mailbox.last_uid, mailbox.appended, mailbox.quarantined
 
 
@@ -92,6 +97,7 @@ def _facts(
             {
                 "mailbox": each.key.mailbox,
                 "fresh_s_ago": round(now - each.fresh_at, 3) if each.fresh_at else None,
+                "refused": msgspec.structs.asdict(each.refused) if each.refused else None,
                 "last_uid": each.last_uid,
                 "appended": each.appended,
                 "quarantined": [
