@@ -81,8 +81,10 @@ class Mbox(FileArchive):
     """An mbox; positions are bytes in it."""
 
     def _mails(self, file: IO[bytes], position: int, max_mail: int) -> Iterator[Archived]:
+        where = str(self.path)
+        rules = Stream(file, where).rules(max_mail)
         file.seek(position)
-        return Stream(file, str(self.path), position).mbox(max_mail)
+        return Stream(file, where, position).mbox(max_mail, rules)
 
 
 class Gzipped(FileArchive):
@@ -91,8 +93,7 @@ class Gzipped(FileArchive):
     def _mails(self, file: IO[bytes], position: int, max_mail: int) -> Iterator[Archived]:
         with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
             stream = Stream(unpacked, str(self.path))
-            stream.skip_to(position)
-            yield from stream.mbox(max_mail) if position else stream.mails(max_mail)
+            yield from stream.mbox_behind(position, max_mail) if position else stream.mails(max_mail)
 
 
 class Zip(FileArchive):
@@ -155,8 +156,7 @@ class Tar(FileArchive):
 
 def _mails_of_member(archive: Archive, stream: Stream, position: int, max_mail: int) -> Iterator[Archived]:
     if position > stream.position:
-        stream.skip_to(position)
-        yield from stream.mbox(max_mail)
+        yield from stream.mbox_behind(position, max_mail)
         return
     found = False
     for mail in stream.mails(max_mail):

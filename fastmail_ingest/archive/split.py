@@ -8,6 +8,7 @@ where the next mail begins just there.
 
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -48,18 +49,27 @@ class Piece(msgspec.Struct, gc=False):
     quoted: bool = False
 
 
-class Splitter:
-    """Reads one mbox that begins at `position` of something larger, or goes on from there."""
+class Rules(NamedTuple):
+    """How an mbox is split: its first mail tells, also when we go on in its middle.
 
-    def __init__(self, read: Read, position: int, max_mail: int) -> None:
+    `dated`: "From " lines bear a date; `has_lengths`: Content-Length is to be believed.
+    """
+
+    dated: bool
+    has_lengths: bool
+
+
+class Splitter:
+    """Reads one mbox that begins at `position` of something larger, or goes on from there by its `rules`."""
+
+    def __init__(self, read: Read, position: int, max_mail: int, rules: Rules | None = None) -> None:
         self._read = read
         self._max_mail = max_mail
         self._buffer = bytearray()
         self._base = position  # of the buffer's first byte
         self._at_end = False
         self._broken: ArchiveError | None = None
-        self._dated = False
-        self._has_lengths: bool | None = None  # not known before the first mail was seen
+        self._rules = rules
 
     def pieces(self) -> Iterator[Piece]:
         """The mails one after the other; nothing if there is no "From " line at the beginning.
@@ -70,8 +80,7 @@ class Splitter:
             line_end = self._line_end(0)
             if not self._buffer.startswith(b"From "):
                 break
-            if self._has_lengths is None:
-                self._dated = DATED.match(self._buffer, 0, line_end) is not None
+            self.rules()
             piece = self._piece(line_end)
             yield piece
             del self._buffer[: piece.end - self._base]
@@ -83,9 +92,20 @@ class Splitter:
         if self._broken is not None:
             raise self._broken
 
+    def rules(self) -> Rules:
+        """The rules by which it is split: without them, the mail at our position is the first, and tells.
+
+        What `read` raises goes through.
+        """
+        if self._rules is None:
+            line_end = self._line_end(0)
+            dated = DATED.match(self._buffer, 0, line_end) is not None
+            self._rules = Rules(dated, self._told_end(line_end) is not None)
+        return self._rules
+
     def _piece(self, start: int) -> Piece:
         """The mail whose text begins at `start` of the buffer."""
-        told = self._told_end(start)
+        told = self._told_end(start) if self.rules().has_lengths else None
         if told is not None:
             return self._made(start, *told)
         at, quoted = start, False
@@ -118,7 +138,7 @@ class Splitter:
             end = mark - 1
         else:
             return None
-        if self._dated:
+        if self.rules().dated:
             # No further than a "From " line goes: the rest of a mail may be one line, made to keep us busy.
             line_end = self._line_end(mark + 1)
             if not DATED.match(self._buffer, mark + 1, line_end):
@@ -176,14 +196,10 @@ class Splitter:
 
     def _told_end(self, start: int) -> tuple[int, int] | None:
         """Where this mail ends and the next begins by its Content-Length, if that is true."""
-        if self._has_lengths is False:
-            return None
         told = self._length_of(start)
         follows = self._next_after(told) if told is not None and told - start <= self._max_mail else None
         if told is not None and follows is None and told + len(_MARK) > len(self._buffer):
             self._check()  # it may be true, and then no "From " line within counts
-        if self._has_lengths is None:
-            self._has_lengths = follows is not None
         return None if told is None or follows is None else (told, follows)
 
     def _next_after(self, told: int) -> int | None:

@@ -10,7 +10,7 @@ from typing import IO, Protocol, cast
 
 from fastmail_ingest.archive import normal
 from fastmail_ingest.archive.kinds import PEEK_BYTES, Kind, kind_of
-from fastmail_ingest.archive.split import BLOCK_BYTES, Splitter
+from fastmail_ingest.archive.split import BLOCK_BYTES, Rules, Splitter
 from fastmail_ingest.errors import ArchiveChanged, ArchiveError
 from fastmail_ingest.model.archived import Archived
 
@@ -88,9 +88,9 @@ class Stream:
     def skip_to(self, position: int) -> None:
         """Read over everything before `position`."""
         while self.position < position:
-            wanted = min(BLOCK_BYTES, position - self.position)
+            wanted = position - self.position
             # What was looked at may be more than is to be skipped.
-            block = self._peeked or self._read(wanted)
+            block = self._peeked or self._read(min(BLOCK_BYTES, wanted))
             self._peeked = block[wanted:]
             self._check(block)
             if not block:
@@ -108,11 +108,31 @@ class Stream:
         elif self.kind() is Kind.MAIL:
             yield self._mail(max_mail)
 
-    def mbox(self, max_mail: int) -> Iterator[Archived]:
+    def rules(self, max_mail: int) -> Rules:
+        """How the mbox that begins here is split. Raises ArchiveError."""
+        seen = bytearray()
+
+        def read(count: int) -> bytes:
+            block = self.read(count)
+            seen.extend(block)
+            return block
+
+        found = Splitter(read, self.position, max_mail).rules()
+        self.position -= len(seen)
+        self._peeked = bytes(seen) + self._peeked
+        return found
+
+    def mbox_behind(self, position: int, max_mail: int) -> Iterator[Archived]:
+        """The mails behind `position` of the mbox that begins here; raises as `mbox`."""
+        rules = self.rules(max_mail)
+        self.skip_to(position)
+        yield from self.mbox(max_mail, rules)
+
+    def mbox(self, max_mail: int, rules: Rules | None = None) -> Iterator[Archived]:
         """The mails of an mbox, from here on; raises ArchiveChanged if none begins here."""
         if (begin := self.peek()) and not begin.startswith(b"From "):
             raise ArchiveChanged(f"{self._where}: no mail begins any more where the last one ended")
-        for piece in Splitter(self.read, self.position, max_mail).pieces():
+        for piece in Splitter(self.read, self.position, max_mail, rules).pieces():
             yield normal.from_mbox(piece, max_mail)
 
     def _mail(self, max_mail: int) -> Archived:

@@ -65,6 +65,34 @@ def tarred_plainly(path: Path, content: dict[str, bytes]) -> None:
 PACKED = [plain, gzipped, zipped, tarred, tarred_plainly]
 
 
+def lengthy(number: int, tail: bytes) -> bytes:
+    """A mail with a Content-Length that is true only if `tail`, which looks like another mail, is of it."""
+    body = b"body %d\n\n%b" % (number, tail)
+    return LINE + b"Subject: %d\nContent-Length: %d\n\n%b\n" % (number, len(body), body)
+
+
+FIRST_MAILS = {
+    "without a length": mbox(1),
+    "with a length": lengthy(1, b""),
+    "without a date": b"From x\nSubject: 1\n\nbody\n\n",
+    "of many blocks": LINE + b"Subject: 1\nContent-Length: 600000\n\n" + b"x" * 599_999 + b"\n\n",
+}
+
+
+@pytest.mark.parametrize("pack", PACKED)
+@pytest.mark.parametrize("first", FIRST_MAILS.values(), ids=FIRST_MAILS)
+def test_the_first_mail_tells_how_to_split_also_from_the_middle_on(
+    tmp_path: Path, pack, first: bytes
+) -> None:
+    path = tmp_path / "x"
+    undated = b"From here\nSubject: 5\n\nbody\n\n"
+    pack(path, {"Mail/a.mbox": first + mbox(2) + lengthy(3, mbox(4)[:-1]) + undated + mbox(6)})
+    found = read(one(path))
+    assert len(found) >= 3
+    for at, mail in enumerate(found):
+        assert read(one(path), mail.position) == found[at + 1 :]
+
+
 @pytest.mark.parametrize("pack", PACKED)
 def test_each_kind_is_read_from_any_position(tmp_path: Path, pack) -> None:
     path = tmp_path / "no name that tells"
