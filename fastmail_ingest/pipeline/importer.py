@@ -101,6 +101,7 @@ class Importer:
         Raises Stopped; ArchiveError; BlobUnavailable or SourceUnavailable if a large mail cannot be kept.
         """
         key = import_key(self._plan.account, archive.fingerprint)
+        self._room.patiently(lambda: self._intake.name_import(key, archive.name))
         stored = self._cursor(key)
         position = 0 if self._plan.restart else stored.last_uid
         while True:

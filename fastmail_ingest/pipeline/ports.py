@@ -85,6 +85,7 @@ class Intake(Protocol):
     def cursor(self, key: MailboxKey) -> Cursor: ...  # noqa: D102
     def beginning(self, key: MailboxKey) -> Beginning: ...  # noqa: D102
     def known(self, mails: Sequence[tuple[str, bytes]]) -> Sequence[bool]: ...  # noqa: D102
+    def name_import(self, key: MailboxKey, name: str) -> None: ...  # noqa: D102
     def append(self, append: Append) -> Appended: ...  # noqa: D102
     def waiting(self) -> tuple[int, int]: ...  # noqa: D102
     def memory(self) -> RedisMemory: ...  # noqa: D102

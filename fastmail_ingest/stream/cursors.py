@@ -11,9 +11,9 @@ from fastmail_ingest.model.archived import IMPORTS
 from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxKey
 from fastmail_ingest.policy import uidplan
 from fastmail_ingest.stream.inspection import Inspection
-from fastmail_ingest.stream.ledger import BEGINNING
+from fastmail_ingest.stream.ledger import BEGINNING, IMPORT_NAME
 
-_FIELDS = ("uid_validity", "last_uid", "match_until", "last_poll", "count", *BEGINNING)
+_FIELDS = (IMPORT_NAME, "uid_validity", "last_uid", "match_until", "last_poll", "count", *BEGINNING)
 
 
 class StoredCursor(msgspec.Struct, frozen=True):
@@ -29,6 +29,7 @@ class StoredCursor(msgspec.Struct, frozen=True):
     since: float
     count: int
     began: Beginning = Beginning()
+    name: str = ""  # of the archive
 
     @property
     def is_import(self) -> bool:
@@ -45,15 +46,21 @@ class Cursors(Inspection):
         wanted = (key for key in keys if account in {"", key.account} and mailbox in {"", key.mailbox})
         return list(self._read(wanted))
 
+    def one(self, key: MailboxKey) -> StoredCursor:
+        """This one; all zero if there is none."""
+        return next(self._read(iter([key])))
+
     def _read(self, keys: Iterator[MailboxKey]) -> Iterator[StoredCursor]:
         for key in keys:
             with self._reached():
-                found = self._redis.hmget(self._keys.cursor(key), list(_FIELDS))
+                found: list[Any] = self._redis.hmget(self._keys.cursor(key), list(_FIELDS))
             # Another program may have written anything there.
-            numbers = [int(value) if value and value.isdigit() else 0 for value in found]
+            name, *values = found
+            numbers = [int(value) if value and value.isdigit() else 0 for value in values]
             cursor, (moved, count), (*begun, since) = Cursor(*numbers[:3]), numbers[3:5], numbers[5:]
             began = Beginning(begun[0], begun[1], begun[2], since / 1000)
-            yield StoredCursor(key, cursor, moved / 1000, began.since_s, count, began)
+            shown = (name or b"").decode("utf-8", "replace")
+            yield StoredCursor(key, cursor, moved / 1000, began.since_s, count, began, shown)
 
     def forget(self, key: MailboxKey) -> bool:
         """Remove a cursor; False if there was none. What keeps names from being given again stays of it."""

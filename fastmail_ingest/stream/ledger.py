@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 # Of a cursor's hash, see append.lua.
 BEGINNING = ["began_in", "began_at", "began_reread", "since"]
+IMPORT_NAME = "name"
 _PUT_BACK_BUDGET = 200
 _PROMOTE_BUDGET = 200
 _PROMOTE_CALLS = 20  # then the other duties of a round are due
@@ -93,6 +94,10 @@ class Ledger:
         values: list[Any] = self._redis.hmget(self._keys.cursor(key), BEGINNING)
         validity, last_uid, reread_until, since_ms = (int(value or 0) for value in values)
         return Beginning(validity, last_uid, reread_until, since_ms / 1000)
+
+    def name_import(self, key: MailboxKey, name: str) -> None:
+        """Write beside an import's position what its archive is called, for humans."""
+        self._redis.hset(self._keys.cursor(key), IMPORT_NAME, name)
 
     def append(self, append: Append) -> Appended:
         """Take mails into a lane, once each, and move the cursor. Safe to repeat."""

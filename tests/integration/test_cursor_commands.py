@@ -90,6 +90,8 @@ def test_show(desk: Desk, tmp_path: Path) -> None:
     assert "sim/INBOX" in table
     assert str(COUNT) in table
     assert "UID or byte" in table
+    assert "(old)" in table
+    assert by_name["import"]["name"] == "old"
 
 
 def test_rewind_to_a_uid(desk: Desk) -> None:

@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,6 +121,15 @@ def test_a_file_that_has_grown_is_read_anew(shop: Shop) -> None:
     shop(shop.file("a", mbox(MAILS)))
     said = shop(shop.file("a", mbox([*MAILS, mail(99)])))
     assert (said["read"], said["new"]) == (31, 1)
+
+
+def test_an_archive_out_of_which_nothing_comes_says_why(shop: Shop) -> None:
+    path, empty = shop.file("a.mbox", mbox(MAILS)), shop.file("empty.mbox", b"")
+    assert shop(path)["notes"] == []
+    again, nothing = shop(path, empty)["notes"]
+    assert re.fullmatch(r"a.mbox: it was read to its end before \(20.* UTC\); --restart .*", again)
+    assert nothing == "empty.mbox: there is no mail in it"
+    assert shop(path, restart=True)["notes"] == []
 
 
 def test_the_same_mail_twice_in_an_archive_is_one(shop: Shop) -> None:

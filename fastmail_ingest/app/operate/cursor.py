@@ -70,6 +70,7 @@ def _facts(stored: StoredCursor) -> dict[str, object]:
     return {
         **msgspec.structs.asdict(stored.key), **msgspec.structs.asdict(stored.cursor),
         "moved_at": stored.moved_at, "since": stored.since, "count": stored.count, "import": stored.is_import,
+        "name": stored.name,
     }  # fmt: skip
 
 
@@ -78,7 +79,8 @@ def _row(stored: StoredCursor) -> Sequence[object]:
     # What an archive's position counts is no UID, and its validity says nothing.
     validity = "" if stored.is_import else uidplan.server_validity(cursor.uid_validity)
     times = (words.moment(at) if at else "" for at in (stored.moved_at, stored.since))
-    return (str(stored.key), validity, cursor.last_uid, stored.count, *times)
+    name = f"{stored.key} ({stored.name})" if stored.name else str(stored.key)
+    return (name, validity, cursor.last_uid, stored.count, *times)
 
 
 # --- reset ---------------------------------------------------------------------------------------------

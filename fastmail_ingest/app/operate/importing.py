@@ -14,12 +14,13 @@ from fastmail_ingest.archive.find import find
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Account, Config
 from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK, ArchiveError, ConfigError, FastmailIngestError
+from fastmail_ingest.model.archived import import_key
 from fastmail_ingest.pipeline.importer import ImportCounts, Importer, ImportPlan
 from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.room import Room, backfill_marks
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
 from fastmail_ingest.policy.pressure import Marks
-from fastmail_ingest.stream.inspection import Inspection
+from fastmail_ingest.stream.cursors import Cursors, StoredCursor
 
 _PROBLEMS_SHOWN = 20
 
@@ -44,12 +45,18 @@ class ImportReport(msgspec.Struct):
     stopped: bool = False
     problem_count: int = 0
     problems: list[str] = []
+    notes: list[str] = []  # on archives out of which nothing came
 
     def problem(self, text: str) -> None:
         """Note what could not be read."""
         self.problem_count += 1
         if len(self.problems) < _PROBLEMS_SHOWN:
             self.problems.append(text)
+
+    def note(self, text: str) -> None:
+        """Note why nothing came out of an archive that could be read."""
+        if len(self.notes) < _PROBLEMS_SHOWN:
+            self.notes.append(text)
 
     @property
     def exit_code(self) -> int:
@@ -126,13 +133,28 @@ def _import_all(
         report.account, section.append_max, section.append_bytes, section.max_mail,
         config.blobs.inline_limit, order.restart,
     )  # fmt: skip
-    with Inspection.of(config) as inspection:
-        room = Room(inspection.ledger, marks_of(config), stopper, Outage())
+    with Cursors.of(config) as cursors:
+        room = Room(cursors.ledger, marks_of(config), stopper, Outage())
         room.waiting = wait
         sink = large_mails(config)
-        importer = Importer(inspection.ledger, plan, room, sink, lambda: show(importer.counts))
-        report.counts = importer.counts
-        _each(found, report, importer.run)
+        importer = Importer(cursors.ledger, plan, room, sink, lambda: show(importer.counts))
+        counts = report.counts = importer.counts
+
+        def run(archive: Archive) -> None:
+            before = counts.read
+            importer.run(archive)
+            if counts.read == before:
+                key = import_key(report.account, archive.fingerprint)
+                report.note(_why_nothing(archive, cursors.one(key)))
+
+        _each(found, report, run)
+
+
+def _why_nothing(archive: Archive, stored: StoredCursor) -> str:
+    if not stored.cursor.last_uid:
+        return f"{archive.name}: there is no mail in it"
+    when = f" ({words.moment(stored.moved_at)} UTC)" if stored.moved_at else ""
+    return f"{archive.name}: it was read to its end before{when}; --restart reads it anew"
 
 
 def _read_all(
@@ -175,6 +197,8 @@ def _say(report: ImportReport, order: ImportOrder, *, as_json: bool) -> None:
         return
     for problem in report.problems:
         words.say(problem, "red")
+    for note in report.notes:
+        words.say(note)
     if (more := report.problem_count - len(report.problems)) > 0:
         words.say(f"... and {more} more that could not be read", "red")
     took = f"{words.duration(report.seconds)} ({rate:.0f} mails/s)"
