@@ -59,19 +59,24 @@ class Audit(msgspec.Struct):
     def verdict(self) -> str:
         """All of it in one line."""
         unreached = sum(bool(mailbox.error) for mailbox in self.mailboxes)
-        wrong = [
-            _counted(self.gaps, "gap"),
-            _counted(self.doubles, "double"),
-            "" if self.stream.agrees else "the books do not agree",
-            f"{_counted(unreached, 'mailbox', 'mailboxes')} not audited" if unreached else "",
-        ]
-        mails = sum(mailbox.mails for mailbox in self.mailboxes)
-        audited = _counted(len(self.mailboxes) - unreached, "mailbox", "mailboxes") or "no mailbox"
+        parts = [self._found(len(self.mailboxes) - unreached)]
+        if not self.stream.agrees:
+            parts.append("the books do not agree")
+        if unreached:
+            parts.append(f"{_counted(unreached, 'mailbox', 'mailboxes')} could not be audited")
+        return "; ".join(parts)
+
+    def _found(self, audited: int) -> str:
+        """What is known of the mailboxes that could be looked at."""
+        wrong = [_counted(self.gaps, "gap")] * (self.gaps > 0)
+        wrong += [_counted(self.doubles, "double")] * (self.doubles > 0)
+        if not audited and not wrong:
+            return "nothing is known"
+        mails = _counted(sum(mailbox.mails for mailbox in self.mailboxes), "mail")
         old = sum(mailbox.beyond_memory for mailbox in self.mailboxes)
         unjudged = f", {old} of them older than the memory and not judged" if old else ""
-        return (
-            f"{', '.join(filter(None, wrong)) or 'no gap, no double'}: {mails} mails in {audited}{unjudged}"
-        )
+        where = f"{mails} of {_counted(audited, 'mailbox', 'mailboxes')}{unjudged}"
+        return f"{', '.join(wrong) or 'no gap, no double'} in {where}"
 
     @property
     def exit_code(self) -> int:
@@ -82,7 +87,7 @@ class Audit(msgspec.Struct):
 
 
 def _counted(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or f'{one}s'}" if count else ""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
 def audit(config: Config, account: str, mailbox: str, *, as_json: bool) -> int:
@@ -165,8 +170,9 @@ def _say(found: Audit) -> None:
         where = ", ".join(map(str, double.places)) or "queued, though it is done"
         words.say(f"{double.identity}: double, stands in {where}", "red")
     census = found.stream.census
-    places = f"{census.lanes} in the lanes, {census.delayed} wait for a retry, {census.dead} dead letters"
-    words.say(f"stream: {census.queued} mails queued; {places}")
+    dead = _counted(census.dead, "dead letter")
+    places = f"{census.lanes} to handle, {census.delayed} waiting for a retry, {dead}"
+    words.say(f"stream, with all mailboxes and imports: {_counted(census.queued, 'mail')} not done: {places}")
     if not found.stream.agrees:
         words.say("the books do not agree: a running supervisor mends them within a minute", "red")
     if found.stream.not_configured:
