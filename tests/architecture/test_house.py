@@ -4,10 +4,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.stream_world import envelope
 
 from fastmail_ingest.config import load
+from fastmail_ingest.model.email import Email
+from fastmail_ingest.model.mailbox import MailboxKey
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -71,6 +75,19 @@ def test_every_message_in_the_oauth2_troubles_is_one_of_ours() -> None:
     for message in quoted:
         for part in message.split(" … "):
             assert part in said, message
+
+
+def test_every_handler_in_the_readme_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    raw = b"From: Ann <ann@example.org>\r\nSubject: Hello\r\n\r\ntext\r\n"
+    email = Email(envelope("a:INBOX:7:1", MailboxKey("a", "INBOX"), 7, 1, raw))
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    handlers = [block for block in blocks if "def handle(" in block]
+    assert len(handlers) == 3
+    for block in handlers:
+        names: dict[str, Any] = {}
+        exec(block, names)
+        names["handle"]([email] if "emails" in block else email)
+        assert "Hello" in capsys.readouterr().out
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:
