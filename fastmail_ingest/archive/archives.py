@@ -71,6 +71,11 @@ class FileArchive(Archive):
             for mail in self._mails(file, position, max_mail):
                 self.done = file.tell()
                 yield mail
+            if os.fstat(file.fileno()).st_size != self.size:
+                raise ArchiveError(
+                    f"{self.path}: was written while it was read, its last mail may be cut. remedy: import "
+                    "it again when nobody writes to it: no mail comes twice"
+                )
         self.done = self.size
 
     @abstractmethod

@@ -80,6 +80,18 @@ def test_endless_labels_are_cut() -> None:
     assert 0 < len(normal.labels_of(b"=?utf-8?q?a=2C?= " * MIB)) < MIB
 
 
+def test_an_mbox_that_grows_while_it_is_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.mbox"
+    path.write_bytes(MAIL)
+    (archive,) = find(path, pytest.fail)
+    mails = archive.mails(0, MAX_MAIL)
+    next(mails)
+    with path.open("ab") as file:
+        file.write(MAIL[:-8])
+    with pytest.raises(ArchiveError, match="was written while it was read"):
+        list(mails)
+
+
 # --- tar and zip ---------------------------------------------------------------------------------------
 
 
