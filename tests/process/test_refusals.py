@@ -75,7 +75,7 @@ def test_a_mailbox_that_does_not_exist_is_named_with_those_that_do(house, simula
     account = 'user = "u"\npassword = "p"\ntls = "off"\nmailboxes = ["Inbocks"]'
     run = house(account=account)
     assert run.run("--once") == 3
-    assert "mailbox 'Inbocks' cannot be opened" in run.text()
+    assert 'mailbox "Inbocks" cannot be opened' in run.text()
     assert "INBOX" in run.text()
 
 
