@@ -5,7 +5,9 @@ A mail that its server does not give out is left in quarantine, so that it does 
 
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -21,13 +23,16 @@ from fastmail_ingest.errors import (
 from fastmail_ingest.model.mailbox import Beginning, Cursor, MailboxKey, MailboxState
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.quarantine import Quarantine
-from fastmail_ingest.pipeline.transfer import Transfer
+from fastmail_ingest.pipeline.transfer import Transfer, Turn
 from fastmail_ingest.policy import uidplan
 from fastmail_ingest.policy import width as widths
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.policy.width import Width
 
 _log = logging.getLogger(__name__)
+
+Above: TypeAlias = Callable[[int], Window | None]
+"""The next window above a UID, None if there is nothing more to take over."""
 
 FAILURES_ALONE = 3  # of a single mail, in a row, before it is put into quarantine
 FALSE_ALARMS = 3  # in a row: a server that announces something at each look would keep us looking for ever
@@ -44,9 +49,10 @@ class FollowPlan(msgspec.Struct, frozen=True):
 class Around(msgspec.Struct, frozen=True):
     """What a follower asks of those around it."""
 
-    before_window: Callable[[], None]  # raises Stopped, or LimitReached when the budget is used up
+    before_window: Callable[[bool], None]  # raises Stopped, and unless told it was asked ahead, BudgetSpent
     after_window: Callable[[], None]
     pause: Callable[[], None]  # waits a moment after a refusal
+    may_spend: Callable[[], bool]  # whether there is budget for a window more
 
 
 class Follower:
@@ -76,12 +82,13 @@ class Follower:
         began = time.time()
         state = source.examine(self.key.mailbox)
         cursor = self._start(state)
-        found = 0
-        while window := uidplan.next_window(cursor.last_uid, state.uid_next, self._width.uids):
-            cursor, count = self._run(source, window, cursor)
-            found += count
-            if not count:
-                cursor = self._skip_gap(source, cursor, state)
+
+        def above(uid: int) -> Window | None:
+            return uidplan.next_window(uid, state.uid_next, self._width.uids)
+
+        cursor, found = self._take(
+            source, cursor, above, lambda reached: self._skip_gap(source, reached, state)
+        )
         self._quarantine.retry(source, cursor)
         self._prove_fresh(began)
         return cursor, found
@@ -96,16 +103,49 @@ class Follower:
             source.look()
             uids = source.uids_above(cursor.last_uid)
             fruitless = 0 if uids else fruitless + 1
-            while uids:
-                part = uids[: self._width.uids]
-                cursor, count = self._run(source, Window(part[0], part[-1]), cursor)
-                found += count
-                uids = [uid for uid in uids if uid > cursor.last_uid]
+            cursor, count = self._take(source, cursor, self._parts_of(uids), lambda reached: reached)
+            found += count
             if not source.news or fruitless >= FALSE_ALARMS:
                 source.news = False
                 self._quarantine.retry(source, cursor)
                 self._prove_fresh(began)
                 return cursor, found
+
+    def _parts_of(self, uids: list[int]) -> Above:
+        """The windows of mails that are known to be there; `uids` rise."""
+
+        def above(uid: int) -> Window | None:
+            first = bisect_right(uids, uid)
+            part = uids[first : first + self._width.uids]
+            return Window(part[0], part[-1]) if part else None
+
+        return above
+
+    def _take(
+        self, source: MailSource, cursor: Cursor, above: Above, over_gap: Callable[[Cursor], Cursor]
+    ) -> tuple[Cursor, int]:
+        """Take over window after window; each is asked for while the one before comes, if all goes well."""
+        found, turn = 0, self._turn(above, above(cursor.last_uid))
+        while turn is not None:
+            cursor, count = self._run(source, turn, cursor)
+            found += count
+            if turn.then is not None and cursor.last_uid == turn.window.last:
+                turn = self._turn(above, turn.then, asked=True, dense=count > 0)
+                continue
+            if not count:
+                cursor = over_gap(cursor)
+            turn = self._turn(above, above(cursor.last_uid))
+        return cursor, found
+
+    def _turn(
+        self, above: Above, window: Window | None, *, asked: bool = False, dense: bool = True
+    ) -> Turn | None:
+        """The next turn. `dense`: the last window had mails, so the next one is no leap over a gap."""
+        if window is None:
+            return None
+        unhurt = self._width.uids >= min(widths.FIRST, self._plan.window) and not self._width.failed_alone
+        well = dense and unhurt and self._transfer.has_room and self._around.may_spend()
+        return Turn(window, above(window.last) if well else None, asked)
 
     def _start(self, state: MailboxState) -> Cursor:
         cursor, began = self._transfer.cursor(self.key), self._transfer.beginning(self.key)
@@ -147,12 +187,13 @@ class Follower:
         last_uid = min(ahead[0], state.uid_next) - 1 if ahead else state.uid_next - 1
         return msgspec.structs.replace(cursor, last_uid=last_uid)
 
-    def _run(self, source: MailSource, window: Window, cursor: Cursor) -> tuple[Cursor, int]:
+    def _run(self, source: MailSource, turn: Turn, cursor: Cursor) -> tuple[Cursor, int]:
         """Take over one window. After a failure the next one is narrower, down to the mail at fault."""
-        self._around.before_window()
+        window = turn.window
+        self._around.before_window(turn.asked)
         began = time.monotonic()
         try:
-            moved = self._transfer.run(source, self.key, window, cursor)
+            moved = self._transfer.run(source, self.key, turn, cursor)
         except FetchRefused as error:
             # The connection is good, so this goes on at once.
             self._narrow(window, error)

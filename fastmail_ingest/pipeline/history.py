@@ -22,7 +22,7 @@ from fastmail_ingest.model.mailbox import Cursor, MailboxKey
 from fastmail_ingest.pipeline.gate import NAP_S, Gate
 from fastmail_ingest.pipeline.ports import MailSource
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
-from fastmail_ingest.pipeline.transfer import CursorMoved, Transfer
+from fastmail_ingest.pipeline.transfer import CursorMoved, Transfer, Turn
 from fastmail_ingest.policy import width as widths
 from fastmail_ingest.policy.uidplan import Window, server_validity
 from fastmail_ingest.policy.width import Width
@@ -129,7 +129,7 @@ class History:
         part = self._left[: self._width.uids]
         began = time.monotonic()
         try:
-            moved = self._transfer.run(source, self._plan.key, self._around.chosen(part), cursor)
+            moved = self._transfer.run(source, self._plan.key, Turn(self._around.chosen(part)), cursor)
         except CursorMoved:
             # Only the position: by an operator, or by another such import.
             self._transfer.cursor(self._plan.key)

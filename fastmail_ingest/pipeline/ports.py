@@ -54,7 +54,7 @@ class MailSource(Protocol):
     def examine(self, mailbox: str) -> MailboxState: ...  # noqa: D102
     def look(self) -> None: ...  # noqa: D102
     def uids_above(self, last_uid: int) -> list[int]: ...  # noqa: D102
-    def fetch(self, window: Window) -> Iterator[Fetched]: ...  # noqa: D102
+    def fetch(self, window: Window, then: Window | None = None) -> Iterator[Fetched]: ...  # noqa: D102
     def wait(self, timeout_s: float, wake_fd: int) -> None: ...  # noqa: D102
     def show_life(self, alive: Callable[[], None]) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102

@@ -79,7 +79,12 @@ class Watcher:
         self._plan = plan
         self._stopper = stopper
         self._tally = tally
-        around = Around(self._before_window, self._after_window, lambda: self._wait(_AFTER_REFUSAL_S))
+        around = Around(
+            self._before_window,
+            self._after_window,
+            pause=lambda: self._wait(_AFTER_REFUSAL_S),
+            may_spend=lambda: self._gate.spending.wait_s() == 0.0,
+        )
         self._followers = [Follower(key, transfer, plan.follow, around) for key in mailboxes]
         self._interval_s = plan.pace.min_s
         self._failures = 0
@@ -226,9 +231,10 @@ class Watcher:
 
     # --- what it costs -----------------------------------------------------------------------------
 
-    def _before_window(self) -> None:
+    def _before_window(self, asked: bool) -> None:
         self._stopper.check()
-        self._gate.spending.check()
+        if not asked:
+            self._gate.spending.check()
         self._fetching = True
 
     def _after_window(self) -> None:

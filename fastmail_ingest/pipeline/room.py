@@ -67,6 +67,11 @@ class Room:
         self._load = msgspec.structs.replace(self._load, mails=done.waiting, size=done.size)
         return done
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is room for more than what is under way, as far as we know."""
+        return not too_full(self._marks, self._load, pausing=True)
+
     def wait(self) -> None:
         """Wait until there is room; raises Stopped when told to stop meanwhile."""
         self._stopper.check()

@@ -57,6 +57,14 @@ class Tally(msgspec.Struct, frozen=True):
     failed: Callable[[str], None]
 
 
+class Turn(NamedTuple):
+    """A window to fetch, the one that is asked for ahead, and whether this one was itself."""
+
+    window: Window
+    then: Window | None = None
+    asked: bool = False
+
+
 class Moved(NamedTuple):
     """Where the cursor is after a window, and how many mails and bytes it had."""
 
@@ -132,27 +140,31 @@ class Transfer:
         if self.cursor(key) != before:
             raise CursorMoved(f"{key}: its cursor was moved, looking again from there")
 
-    def run(self, source: MailSource, key: MailboxKey, window: Window, cursor: Cursor) -> Moved:
+    @property
+    def has_room(self) -> bool:
+        """Whether a window more may be asked for."""
+        return self._room.is_there
+
+    def run(self, source: MailSource, key: MailboxKey, turn: Turn, cursor: Cursor) -> Moved:
         """Fetch and append one window, and move the cursor behind it.
 
         Raises Stopped in the middle of a FETCH: the connection is of no more use then. Raises CursorMoved
         after it.
         """
-        return self._run(source, key, window, cursor, _moved(cursor, window.last))
+        return self._run(source, key, turn, cursor, _moved(cursor, turn.window.last))
 
     def take(self, source: MailSource, key: MailboxKey, window: Window, cursor: Cursor) -> None:
         """Fetch and append mails that the cursor has passed already."""
-        self._run(source, key, window, cursor, cursor)
+        self._run(source, key, Turn(window), cursor, cursor)
 
     def move(self, key: MailboxKey, cursor: Cursor, began: Beginning | None = None) -> None:
         """Move the cursor without any mail, and note that the mailbox begins there. Raises CursorMoved."""
         if not self._hand_on(key, [], 0, Cursor(), _Goal(_moved(cursor, cursor.last_uid), began)):
             raise CursorMoved(f"{key}: its cursor was moved, looking again from there")
 
-    def _run(
-        self, source: MailSource, key: MailboxKey, window: Window, cursor: Cursor, reached: Cursor
-    ) -> Moved:
-        self._wait_for_room(key)
+    def _run(self, source: MailSource, key: MailboxKey, turn: Turn, cursor: Cursor, reached: Cursor) -> Moved:
+        if not turn.asked:  # what was asked for comes: a server cuts a connection on which nobody reads
+            self._wait_for_room(key)
         self._tally.fetching()
         size, seen = 0, _Seen()
         sieve = Sieve(
@@ -161,7 +173,7 @@ class Transfer:
         gathered: list[NewMail] = []
         self._large.begin()
         homeless: BlobUnavailable | None = None
-        for fetched in sieve.keeps(self._counted(source.fetch(window), seen)):
+        for fetched in sieve.keeps(self._counted(source.fetch(turn.window, turn.then), seen)):
             size += len(fetched.raw or b"")
             try:
                 gathered.append(_new_mail(key, cursor.uid_validity, fetched, self._large))
@@ -172,7 +184,7 @@ class Transfer:
                 gathered, size = [], 0
                 self._stopper.check()
         goes_on = homeless is None and reached is not cursor
-        goal = _Goal(reached, sieve.begins(window)) if goes_on else _Goal(cursor)
+        goal = _Goal(reached, sieve.begins(turn.window)) if goes_on else _Goal(cursor)
         if not self._hand_on(key, gathered, size, cursor, goal):
             raise CursorMoved(f"{key}: its cursor was moved while we fetched, looking again from there")
         if homeless:

@@ -8,7 +8,7 @@ import msgspec
 # About so much is on its way in one FETCH. At 100 Mbit/s and 50 ms round trip the waits are then below 2 %.
 TARGET_BYTES = 32 * 1024 * 1024
 TARGET_S = 5.0
-FIRST = 64
+FIRST = 128
 GROWTH = 4.0
 # From the whole window to a single mail in a few steps: each may cost a new connection.
 SHRINK = 8

@@ -71,7 +71,7 @@ class FakeServer:
     def look(self) -> None:
         pass
 
-    def fetch(self, window: Window) -> Iterator[Fetched]:
+    def fetch(self, window: Window, then: Window | None = None) -> Iterator[Fetched]:
         for number, uid in enumerate(uid for uid in self.uids if window.first <= uid <= window.last):
             if number >= self.cut_after or uid in self.poison:
                 raise SourceUnavailable("cut")

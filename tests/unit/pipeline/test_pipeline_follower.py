@@ -27,7 +27,7 @@ def follower(shelf: Shelf, *, begin_now: bool = False) -> Follower:
     tally = Tally(lambda: None, lambda mails, size: None, lambda new: None, lambda reason: None)
     plan = TransferPlan(1, 1 << 20, Marks(1 << 30, 1 << 40, 1.0))
     transfer = Transfer(shelf, plan, Stopper(), tally, Outage())
-    around = Around(lambda: None, lambda: None, lambda: None)
+    around = Around(lambda _: None, lambda: None, lambda: None, lambda: True)
     return Follower(KEY, transfer, FollowPlan(100, begin_now), around)
 
 

@@ -132,7 +132,7 @@ def test_with_once_a_cursor_that_is_moved_meanwhile_is_followed(
     house.shelf.at = Cursor(7, 20)
     fetch = house.server.fetch
 
-    def moved_back(window):  # type: ignore[no-untyped-def]
+    def moved_back(window: Window, _then: Window | None) -> Iterator[Fetched]:
         monkeypatch.setattr(house.server, "fetch", fetch)
         house.shelf.at = Cursor(7, 0)
         return fetch(window)
@@ -207,7 +207,7 @@ def test_a_server_that_is_busy_after_each_window_is_asked_less_and_less(
     house.server = FakeServer(*range(1, 3001))
     fetch, fetched, failures = house.server.fetch, [], []
 
-    def every_other(window: Window) -> Iterator[Fetched]:
+    def every_other(window: Window, _then: Window | None) -> Iterator[Fetched]:
         fetched.append(window)
         if len(fetched) % 2 == 0:
             raise ServerBusy("[THROTTLED] slow down")
