@@ -125,16 +125,19 @@ class Follower:
         self, source: MailSource, cursor: Cursor, above: Above, over_gap: Callable[[Cursor], Cursor]
     ) -> tuple[Cursor, int]:
         """Take over window after window; each is asked for while the one before comes, if all goes well."""
-        found, turn = 0, self._turn(above, above(cursor.last_uid))
+        # While a mailbox is read anew its mails are judged by the window they lie in: one at a time.
+        plain = not cursor.match_until
+        found, turn, count = 0, self._turn(above, above(cursor.last_uid), dense=plain), 0
         while turn is not None:
+            before = count  # a window may have no mail left, because all came with the one before
             cursor, count = self._run(source, turn, cursor)
             found += count
             if turn.then is not None and cursor.last_uid == turn.window.last:
-                turn = self._turn(above, turn.then, asked=True, dense=count > 0)
+                turn = self._turn(above, turn.then, asked=True, dense=before + count > 0)
                 continue
             if not count:
                 cursor = over_gap(cursor)
-            turn = self._turn(above, above(cursor.last_uid))
+            turn = self._turn(above, above(cursor.last_uid), dense=plain)
         return cursor, found
 
     def _turn(

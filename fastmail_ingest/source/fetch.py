@@ -29,8 +29,8 @@ _OWN_VOICE = re.compile(
 )
 _STATUS = re.compile(rb"(?:OK|NO|BAD)\b", re.IGNORECASE)
 
-OnOther: TypeAlias = Callable[[bytes], None]
-"""Hears of the untagged lines that are no FETCH."""
+OnOther: TypeAlias = Callable[[bytes], object]
+"""Hears of the lines that are no FETCH. True for a tagged one of another command says that it is expected."""
 
 TakesAway: TypeAlias = Callable[[Fetched, bool], bool]
 """Is asked about a mail that may have swallowed others, or may be cut: the second argument says that what
@@ -83,6 +83,9 @@ def read_fetch(
                     yield mail
                 check_bye(line)
                 on_other(line)
+            elif on_other(line):
+                if mail is not None and not takes_away(mail, False):
+                    yield mail
             else:
                 raise ProtocolError(f"unexpected answer to FETCH: {shown(line[:40])!r}")
         raise ProtocolError(f"the mail server said {TALK_MAX_LINES} things and gave no mail")

@@ -17,7 +17,8 @@ from fastmail_ingest.errors import (
 from fastmail_ingest.model.mailbox import Fetched, MailboxState
 from fastmail_ingest.policy.refusal import shuts_the_account
 from fastmail_ingest.policy.uidplan import Window
-from fastmail_ingest.source.ahead import Ahead
+from fastmail_ingest.source import gmail
+from fastmail_ingest.source.ahead import Ahead, Asked
 from fastmail_ingest.source.fetch import TakesAway, check_status, read_fetch, seems_to_swallow
 from fastmail_ingest.source.large import Large
 from fastmail_ingest.source.mailbox_names import refusal, resolve
@@ -26,13 +27,10 @@ from fastmail_ingest.source.wire import check_bye, shown
 
 # BODY.PEEK[] and EXAMINE: never BODY[] or SELECT, which would set \Seen (RFC 9051 6.4.5).
 _ITEMS = ["UID", "FLAGS", "INTERNALDATE"]
-_GMAIL_ITEMS = ["X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS"]
 _OBJECTID_ITEMS = ["EMAILID", "THREADID"]
 _NAMING_ITEMS = {"UID", "INTERNALDATE", "X-GM-MSGID", "EMAILID"}
 _STATUS_ITEMS = ("UIDVALIDITY", "UIDNEXT", "MESSAGES")
 _DONE_TIMEOUT_S = 10.0
-# "Limit IMAP folders to contain no more than this many messages": the choices of Gmail's settings.
-_GMAIL_CAPS = (1_000, 2_000, 5_000, 10_000)
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +63,8 @@ class Connection:
 
     def _items_to_fetch(self) -> str:
         items = list(_ITEMS)
-        if self._client.has_capability("X-GM-EXT-1"):
-            items += _GMAIL_ITEMS
+        if gmail.is_spoken_by(self._client):
+            items += gmail.ITEMS
         if self._client.has_capability("OBJECTID"):
             items += _OBJECTID_ITEMS
         return " ".join(items)
@@ -125,7 +123,7 @@ class Connection:
             raise MailboxRefused(
                 f"account {self._account.name}: {mailbox} has no UIDVALIDITY, it cannot be followed"
             )
-        self._warn_of_cap(mailbox, exists)
+        gmail.warn_of_cap(self._client, f"{self._account.name}/{mailbox}", exists)
         told = int(answer.get(b"UIDNEXT", 0))
         uid_next = told or self._uid_next_by_search()
         sticky = b"UIDNOTSTICKY" not in answer
@@ -135,14 +133,6 @@ class Connection:
         if mailbox not in self._names:
             self._names[mailbox] = resolve(self._client, mailbox)
         return self._names[mailbox]
-
-    def _warn_of_cap(self, mailbox: str, exists: int) -> None:
-        if exists in _GMAIL_CAPS and self._client.has_capability("X-GM-EXT-1"):
-            _log.warning(
-                "account %s: %s has exactly %d mails. If that is the limit set in Gmail (Settings > "
-                "Forwarding and POP/IMAP > Folder size), older mails are hidden. remedy: lift the limit",
-                self._account.name, mailbox, exists,
-            )  # fmt: skip
 
     def _uid_next_by_search(self) -> int:
         """For a server that does not tell UIDNEXT: one above the highest UID there is."""
@@ -175,12 +165,10 @@ class Connection:
         Raises FetchRefused in the end if the server tells of a mail that is there, and does not give it out.
 
         `then` is the window that will be fetched next, and nothing else before it: it is asked for at once,
-        so that no round trip passes between the two.
+        so that no round trip passes between the two; some of its mails may come with this one already.
         """
         body = "RFC822.SIZE BODY.PEEK[HEADER]" if headers_only else "BODY.PEEK[]"
         doubtful: dict[int, bytes] = {}
-        given: set[int] = set()
-        bare: set[int] = set()
 
         def takes_away(mail: Fetched, unknown_follows: bool) -> bool:
             if mail.raw is None or not (unknown_follows or mail.swallows or seems_to_swallow(mail.raw)):
@@ -189,25 +177,32 @@ class Connection:
             return True
 
         with explained(self._account):
-            tag = self._ahead.take(window) or self._ask(window, body)
+            asked = self._ahead.take(window) or Asked(window, self._ask(window, body))
             if then is not None and self._ahead.is_welcome:
                 self._ahead.put(then, self._ask(then, body))
-            for fetched in self._read(tag, takes_away):
-                if fetched.raw is None:
-                    bare.add(fetched.uid)
-                elif window.first <= fetched.uid <= window.last:
-                    given.add(fetched.uid)
+            for fetched in self._answer(asked, takes_away):
+                has_body = fetched.raw is not None
+                ours = asked.note(fetched.uid, has_body=has_body) or self._ahead.note(
+                    fetched.uid, has_body=has_body
+                )
+                if has_body and ours:
                     yield fetched
                 else:
                     fetched.discard()
-                    self._ahead.refuse_early(fetched.uid)
             if doubtful:
                 self._ahead.refuse("a mail of doubtful size must be asked for alone")
             for uid, hashed in doubtful.items():
                 if window.first <= uid <= window.last:
                     yield self._once_more(uid, hashed, body)
-            if bare := {uid for uid in bare - given - doubtful.keys() if window.first <= uid <= window.last}:
+            if bare := asked.bare - asked.given - doubtful.keys():
                 self._check_gone(window, bare)
+
+    def _answer(self, asked: Asked, takes_away: TakesAway) -> Iterator[Fetched]:
+        """What has not come yet of a window."""
+        if not asked.status:
+            return self._read(asked.tag, takes_away)
+        check_status("FETCH", asked.status)
+        return iter(())
 
     def _check_gone(self, window: Window, bare: set[int]) -> None:
         """Mails that are told of, but whose bodies did not come: were they expunged, or are they withheld?"""
@@ -279,11 +274,14 @@ class Connection:
         if any(b"EXISTS" in answer or b"RECENT" in answer for answer in answers):
             self.news = True
 
-    def _note_line(self, line: bytes) -> None:
-        """An untagged line outside of a FETCH: all that matters is whether to look again."""
+    def _note_line(self, line: bytes) -> bool:
+        """A line that is no FETCH: all that matters is whether to look again. False if it makes no sense."""
+        if not line.startswith(b"* "):
+            return self._ahead.is_answered(line)
         check_bye(line)
         if line.upper().rstrip().endswith((b" EXISTS", b" RECENT")):
             self.news = True
+        return True
 
     def show_life(self, alive: Callable[[], None]) -> None:
         """Have `alive` called from time to time while an answer comes slowly, but comes."""

@@ -7,7 +7,7 @@ import pytest
 from support.scripted import Stage, scripted
 
 from fastmail_ingest import config
-from fastmail_ingest.errors import FetchRefused, SourceUnavailable
+from fastmail_ingest.errors import FetchRefused, ProtocolError, SourceUnavailable
 from fastmail_ingest.policy.uidplan import Window
 from fastmail_ingest.simulator import Account, Corpus, ImapServer, Mailbox, ServerThread, Store, preload
 from fastmail_ingest.source import ahead
@@ -76,30 +76,59 @@ def both(stage: Stage) -> tuple[bytes, bytes]:
     return stage.hear()[0], stage.hear()[0]
 
 
-def test_a_server_that_mixes_two_answers_is_asked_in_turn_from_then_on() -> None:
+def test_a_server_may_mix_two_answers_and_end_the_second_first() -> None:
     def mixes(stage: Stage) -> None:
         first, second = both(stage)
-        stage.send(mail(1, 1) + mail(6, 6) + mail(2, 2) + first + b" OK\r\n" + second + b" OK\r\n")
+        stage.send(
+            mail(1, 1) + mail(6, 6) + mail(7, 7) + second + b" OK\r\n" + mail(2, 2) + first + b" OK\r\n"
+        )
         stage.wait_for_the_end()
 
     with scripted(mixes) as port, closing(connect(port)) as connection:
-        mails = connection.fetch(FIRST, SECOND)
-        assert next(mails).uid == 1
-        with pytest.raises(SourceUnavailable, match="two commands at once"):
-            next(mails)
-    assert ahead._in_turn == {"a"}
+        assert uids(connection, FIRST, SECOND) == [1, 6, 7, 2]
+        assert uids(connection, SECOND) == []
+        assert connection.can_idle
+    assert ahead._in_turn == set()
 
 
-def test_a_server_that_ends_the_second_first_is_no_server() -> None:
-    def swaps(stage: Stage) -> None:
+def test_what_came_early_is_not_missed_in_its_turn_and_what_did_not_is() -> None:
+    def bare(stage: Stage) -> None:
         first, second = both(stage)
-        stage.send(second + b" OK\r\n" + mail(1, 1) + first + b" OK\r\n")
+        stage.send(b"* 6 FETCH (UID 6 FLAGS ())\r\n" + mail(6, 6) + b"* 7 FETCH (UID 7 FLAGS ())\r\n")
+        stage.send(mail(1, 1) + first + b" OK\r\n" + second + b" OK\r\n")
+        tag, command = stage.hear()
+        assert b"SEARCH" in command
+        stage.say(b"* SEARCH 6 7", tag + b" OK done")
+        stage.wait_for_the_end()
+
+    with scripted(bare) as port, closing(connect(port)) as connection:
+        assert uids(connection, FIRST, SECOND) == [6, 1]
+        with pytest.raises(FetchRefused, match="of 1 mails, as of UID 7"):
+            uids(connection, SECOND)
+
+
+def test_a_refusal_that_comes_early_is_told_in_its_turn() -> None:
+    def refuses(stage: Stage) -> None:
+        first, second = both(stage)
+        stage.send(mail(6, 6) + second + b" NO [SERVERBUG] no\r\n" + mail(1, 1) + first + b" OK\r\n")
+        stage.wait_for_the_end()
+
+    with scripted(refuses) as port, closing(connect(port)) as connection:
+        assert uids(connection, FIRST, SECOND) == [6, 1]
+        with pytest.raises(FetchRefused):
+            uids(connection, SECOND)
+
+
+def test_a_tag_that_nobody_gave_is_no_answer() -> None:
+    def invents(stage: Stage) -> None:
+        both(stage)
+        stage.send(b"ZZZZ9 OK\r\n")
         stage.wait_for_the_end()
 
     with (
-        scripted(swaps) as port,
+        scripted(invents) as port,
         closing(connect(port)) as connection,
-        pytest.raises(Exception, match="unexpected answer"),
+        pytest.raises(ProtocolError, match="unexpected"),
     ):
         uids(connection, FIRST, SECOND)
 
