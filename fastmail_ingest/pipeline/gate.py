@@ -18,6 +18,7 @@ from fastmail_ingest.errors import (
     GrantRevoked,
     LimitReached,
     LoginRefused,
+    ServerBusy,
     SourceUnavailable,
     TokenRefused,
     TooManyConnections,
@@ -41,6 +42,7 @@ _LOGIN_LOOK_S = 0.1  # between two looks whether somebody's login is done
 TURN_S = 2 * LOOK_S
 NAP_S = 5.0  # of a longer wait for the account, so that it is seen when others open it
 _PROBE_S = 60.0  # so long one process may probe before the next may
+_BUSY_MAX = 8
 _SLOTS_BACK_S = 3600.0
 _REASON_MAX = 500  # characters
 _REFUSED_MAX = 8  # credentials that are remembered: hosts may differ in them
@@ -97,6 +99,7 @@ class Gate:
         self._shrunk_at = 0.0
         self._wanted_at = 0.0
         self._token_refused = False
+        self._busy = 0  # how often the server said so in a row
 
     @property
     def is_open(self) -> bool:
@@ -205,6 +208,7 @@ class Gate:
             if entered_at < self._wrong_at:
                 return
             self._token_refused = self._probing = False
+            self._busy = 0
             if self.shut or self._state.credentials:
                 _log.info("account %s serves us again", self.account)
                 self._put("ok")
@@ -222,6 +226,11 @@ class Gate:
             self._breaker.success()  # it is there, and answers
             return self._refused(error)
         self._breaker.failure(error)
+        self._busy += isinstance(error, ServerBusy)
+        if self._busy > _BUSY_MAX:
+            # Each connection waits by itself, and together they would ask hundreds of times an hour.
+            self._wrong_at = time.monotonic()
+            return self._shut("resting", error, backoff.SERVER_BUSY)
         if isinstance(error, TooManyConnections):
             self._slots, self._shrunk_at = max(1, self._slots - 1), time.monotonic()
             _log.warning("%s; going on with %d connections", error, self._slots)
@@ -244,6 +253,9 @@ class Gate:
         return self._shut("suspended", error, patience)
 
     def _shut(self, standing: Standing, error: FastmailIngestError, patience: backoff.Backoff) -> float:
+        left_s = backoff.left_s(self._state.until, time.time())
+        if self._state.standing == standing and left_s and not self._probing:
+            return left_s  # another connection has heard the same just now
         failures = self._state.failures + 1 if self._state.standing == standing else 1
         asked_s = error.retry_after_s if isinstance(error, SourceUnavailable) else 0.0
         wait_s = asked_s * random.uniform(1.0, 1.1) if asked_s else _spread(patience, failures)  # noqa: S311

@@ -21,6 +21,8 @@ LOGIN_REFUSED = Backoff(first_s=300.0, multiplier=2.0, cap_s=3600.0, jitter=0.2)
 GRANT_REVOKED = Backoff(first_s=5.0, multiplier=1.5, cap_s=30.0, jitter=0.2)
 # A used-up limit ends after an hour at the best, after a day at the worst; a probe now and then tells.
 LIMIT_REACHED = Backoff(first_s=600.0, multiplier=2.0, cap_s=4 * 3600.0, jitter=0.2)
+# "Not now", again and again: throttled for minutes or hours, and no word about how long.
+SERVER_BUSY = Backoff(first_s=30.0, multiplier=2.0, cap_s=900.0, jitter=0.2)
 TOO_MANY_CONNECTIONS = Backoff(first_s=15.0, multiplier=2.0, cap_s=600.0, jitter=0.3)
 # A mail that its server does not give out, or always wrongly.
 QUARANTINED = Backoff(first_s=300.0, multiplier=3.0, cap_s=86400.0, jitter=0.2)

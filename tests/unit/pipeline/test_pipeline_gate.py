@@ -12,6 +12,7 @@ from fastmail_ingest.errors import (
     LimitReached,
     LoginRefused,
     ProtocolError,
+    ServerBusy,
     SourceUnavailable,
     TokenRefused,
     TooManyConnections,
@@ -95,12 +96,26 @@ def test_each_failure_has_its_wait_and_all_are_told(
         assert not other.gate.is_open
 
 
-def test_the_refused_are_asked_less_and_less_and_never_often_enough_to_be_locked_out() -> None:
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+
+def test_the_refused_are_asked_less_and_less_and_never_often_enough_to_be_locked_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(gates, "time", clock)
     desk = Desk()
-    asked_at, now = [], 0.0
+    asked_at = []
     for _ in range(8):
-        asked_at.append(now)
-        now += desk.gate.failed(LoginRefused("no"), 1)
+        asked_at.append(clock.now - 1_000.0)
+        clock.now += desk.gate.failed(LoginRefused("no"), 1)
     in_the_first_hour = [at for at in asked_at if at < 3600]
     assert len(in_the_first_hour) <= 5
     assert desk.state.failures == 8
@@ -344,3 +359,22 @@ def test_a_rest_that_a_wrong_clock_wrote_down_shuts_no_account_for_years(standin
     desk = Desk()
     desk.books.put_state("a", AccountState(standing, time.time() + 1e8, 1, credentials="one"))
     assert desk.enter() == 0.0
+
+
+def test_an_account_whose_server_is_busy_for_long_rests_as_a_whole() -> None:
+    desk = Desk(slots=15)
+    waits = [desk.gate.failed(ServerBusy("[THROTTLED]"), 1) for _ in range(gates._BUSY_MAX + 1)]
+    assert max(waits[:-1]) < 1.0
+    assert waits[-1] > 20
+    assert desk.state.standing == "resting"
+    assert desk.gate.try_enter() > 20
+    desk.gate.good(time.monotonic())
+    assert desk.state.standing == "ok"
+    assert desk.gate.failed(ServerBusy("[THROTTLED]"), 1) < 1.0
+
+
+def test_what_two_connections_hear_at_once_counts_once() -> None:
+    desk = Desk(slots=2)
+    first = desk.gate.failed(LimitReached("bandwidth"), 1)
+    assert desk.gate.failed(LimitReached("bandwidth"), 1) == pytest.approx(first, abs=5)
+    assert desk.state.failures == 1
