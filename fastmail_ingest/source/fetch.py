@@ -78,20 +78,25 @@ def read_fetch(
                     yield mail
                 check_status("FETCH", line[len(tagged) :])
                 return
-            elif line.startswith(b"* "):
-                if mail is not None and not takes_away(mail, not _OWN_VOICE.match(line)):
+            else:
+                unknown = _is_unknown(line, on_other)
+                if mail is not None and not takes_away(mail, unknown):
                     yield mail
                 check_bye(line)
-                on_other(line)
-            elif on_other(line):
-                if mail is not None and not takes_away(mail, False):
-                    yield mail
-            else:
-                raise ProtocolError(f"unexpected answer to FETCH: {shown(line[:40])!r}")
         raise ProtocolError(f"the mail server said {TALK_MAX_LINES} things and gave no mail")
     except BaseException:
         _discard(mail, held)
         raise
+
+
+def _is_unknown(line: bytes, on_other: OnOther) -> bool:
+    """Whether this is no word of a server's that we know; raises ProtocolError if it can be none at all."""
+    known = on_other(line)
+    if line.startswith(b"* "):
+        return not _OWN_VOICE.match(line)
+    if not known:
+        raise ProtocolError(f"unexpected answer to FETCH: {shown(line[:40])!r}")
+    return False
 
 
 def _discard(*mails: Fetched | None) -> None:

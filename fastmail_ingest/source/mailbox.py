@@ -251,7 +251,7 @@ class Connection:
             tag = self._client.send_command("IDLE")
             self._read_until(b"+", tag)
             if not self.news and wire.wait(timeout_s, wake_fd):
-                self._note_line(wire.line())
+                self._hear(wire.line())
             wire.sock.settimeout(min(_DONE_TIMEOUT_S, self._timeout_s))
             self._client.send_line(b"DONE")
             check_status("IDLE", self._read_until(tag + b" ", tag)[len(tag) + 1 :])
@@ -265,7 +265,7 @@ class Connection:
                 check_status("IDLE", line[len(tag) + 1 :])
             if not line.startswith(b"* "):
                 raise ProtocolError(f"unexpected answer to IDLE: {shown(line)}")
-            self._note_line(line)
+            self._hear(line)
             if time.monotonic() > deadline:
                 raise SourceUnavailable("the mail server says much and answers nothing")
         return line
@@ -274,11 +274,14 @@ class Connection:
         if any(b"EXISTS" in answer or b"RECENT" in answer for answer in answers):
             self.news = True
 
+    def _hear(self, line: bytes) -> None:
+        check_bye(line)
+        self._note_line(line)
+
     def _note_line(self, line: bytes) -> bool:
         """A line that is no FETCH: all that matters is whether to look again. False if it makes no sense."""
         if not line.startswith(b"* "):
             return self._ahead.is_answered(line)
-        check_bye(line)
         if line.upper().rstrip().endswith((b" EXISTS", b" RECENT")):
             self.news = True
         return True
