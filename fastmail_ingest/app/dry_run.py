@@ -11,7 +11,7 @@ from fastmail_ingest.app.producer_role import connections
 from fastmail_ingest.app.runtime import search_paths
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import EXIT_OK, EXIT_UNAVAILABLE, FastmailIngestError
-from fastmail_ingest.handler.load import load as load_handler
+from fastmail_ingest.handler.chain import load as load_handler
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
 from fastmail_ingest.model.mime import parse
 from fastmail_ingest.policy import uidplan
@@ -28,8 +28,10 @@ SHOWN_PER_MAILBOX = 20
 def dry_run(config: Config, config_path: Path | None) -> int:
     """Print each mailbox with the mails that a real run would hand to the handler."""
     out = Console(soft_wrap=True)
-    load_handler(config.handler.target, search_paths(config_path))
-    out.print(f"dry run: nothing is written; handler would be [bold]{escape(config.handler.target)}[/]")
+    load_handler(config, search_paths(config_path))
+    out.print(
+        f"dry run: nothing is written; handler would be [bold]{escape(', '.join(config.handler.targets))}[/]"
+    )
     ledger = _ledger(config, out)
     failed = False
     for account, mailboxes in connections(config.accounts):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Config, RetryConfig
-from fastmail_ingest.handler.load import Handler, load
+from fastmail_ingest.handler.chain import Handler, load
 from fastmail_ingest.pipeline.ports import Journal
 from fastmail_ingest.pipeline.runner import CallPlan
 from fastmail_ingest.policy.backoff import Backoff
@@ -83,12 +83,11 @@ def search_paths(config_path: Path | None) -> list[Path]:
 
 def reloaded(runtime: Runtime, config: Config, config_path: Path | None) -> Runtime:
     """The runtime with a new configuration, and the handler's module imported anew."""
-    module = config.handler.target.partition(":")[0]
-    previous = sys.modules.pop(module, None)
+    modules = [target.partition(":")[0] for target in config.handler.targets if ":" in target]
+    previous = {module: sys.modules.pop(module) for module in modules if module in sys.modules}
     try:
-        handler = load(config.handler.target, search_paths(config_path))
+        handler = load(config, search_paths(config_path))
     except BaseException:
-        if previous is not None:
-            sys.modules[module] = previous
+        sys.modules.update(previous)
         raise
     return replace(runtime, config=config, handler=handler)

@@ -19,7 +19,7 @@ from fastmail_ingest.errors import (
     EXIT_UNAVAILABLE,
     FastmailIngestError,
 )
-from fastmail_ingest.handler.load import load as load_handler
+from fastmail_ingest.handler.chain import load as load_handler
 from fastmail_ingest.policy.breaker import State as Breaker
 from fastmail_ingest.stream.advice import advice
 from fastmail_ingest.stream.connect import connect, saying_where, wait_while_loading
@@ -39,7 +39,7 @@ class Household:
 
     def __init__(self, config: Config, config_path: Path | None, *, once: bool) -> None:
         self._config_path = config_path
-        handler = load_handler(config.handler.target, search_paths(config_path))
+        handler = load_handler(config, search_paths(config_path))
         self.server = None if config.redis.url else OwnServer(find_binary(), Path(config.redis.data_dir))
         url = self.server.url if self.server else config.redis.url
         self.runtime = Runtime(config, handler, url, node_id(os.getpid()), once)
@@ -105,7 +105,7 @@ def supervise(config: Config, config_path: Path | None, *, once: bool, load: Cal
         household.procs,
         sum(len(account.mailboxes) for account in config.accounts),
         len(config.accounts),
-        config.handler.target,
+        ", ".join(config.handler.targets),
         mask_url(household.runtime.redis_url),
     )
     supervisor = Supervisor(

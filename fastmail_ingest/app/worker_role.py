@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import psutil
 import uvloop
 
+from fastmail_ingest.app.hooks import shut_down, start_up
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.errors import EXIT_OK
@@ -72,9 +73,19 @@ async def _work(runtime: Runtime, child: Child) -> int:
     wear = Wear(slot, section.max_mails, section.max_rss)
     worker = Worker(lanes, runner, around, journal, aim, _hooks(runtime, child, wear))
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        worker.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
     beating = loop.create_task(_beat(slot))
+    if runtime.handler.startup:
+        slot.ready()  # waiting for what the handler needs is no failure to start
+        await start_up(runtime.handler.startup, stopping, once=runtime.once)
     given_back = await worker.run()
+    await shut_down(runtime.handler.shutdown)
     beating.cancel()
     slot.add(Counter.PUT_BACK, given_back)
     return EXIT_WORN_OUT if wear.out else EXIT_OK

@@ -33,6 +33,7 @@ def check(config: Config, draft: Draft, *, require_accounts: bool) -> None:
     for index, account in enumerate(config.accounts):
         _check_account(account, draft, index)
     _check_redis(config.redis, draft)
+    _check_handlers(draft)
     producer, retry = config.producer, config.retry
     _check_order(draft, "producer", ("poll_min", producer.poll_min), ("poll_max", producer.poll_max))
     _check_order(draft, "retry", ("first", retry.first), ("cap", retry.cap))
@@ -113,6 +114,13 @@ def _check_readable(name: str, draft: Draft, index: int) -> None:
     problem = f"expected a readable PEM file at {literal(name)}, got: {reason}"
     remedy = "correct the path, or remove the line to trust the system's authorities"
     raise complaint(draft.place(ACCOUNTS, "tls_ca_file", index), problem, remedy)
+
+
+def _check_handlers(draft: Draft) -> None:
+    written = draft.tables.get("handler", {})
+    if "target" in written and written.get("handlers"):
+        problem = "expected target or handlers, got both"
+        raise complaint(draft.place("handler", "handlers"), problem, "keep one of them")
 
 
 def _check_redis(redis: RedisConfig, draft: Draft) -> None:

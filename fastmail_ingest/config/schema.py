@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.builtin import BUILT_IN
 from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
 from fastmail_ingest.config.section import DAY_S, MIB, ONE_LINE, TIB, Section, expects
 
 # \Z and not $: the latter would let a trailing line break pass.
 _PREFIX = r"^[A-Za-z0-9._-]{1,32}\Z"
 _REDIS_URL = r"^\Z|^(redis|rediss|unix)://[^\x00-\x20\x7f]+\Z"
-_TARGET = r"^(noop|log|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*)\Z"
+_TARGET = rf"^({'|'.join(BUILT_IN)}|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*)\Z"
+_EXPECTED = f'"module:function" or a built-in handler ({", ".join(BUILT_IN)})'
 
 
 class RedisConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,12 +163,21 @@ class HandlerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     target: Annotated[
         str,
         Meta(
-            description="module:function, or built in: noop, log.",
+            description=f"module:function, or built in: {', '.join(BUILT_IN)}.",
             pattern=_TARGET,
-            extra=expects('"module:function", "noop" or "log"'),
+            extra=expects(_EXPECTED),
             examples=["shop.mails:handle"],
         ),
     ] = "log"
+    handlers: Annotated[
+        list[Annotated[str, Meta(pattern=_TARGET, extra=expects(_EXPECTED))]],
+        Meta(
+            description="Several handlers, called for each mail one after the other, in place of target. "
+            "What one of them raises is the outcome of the mail, and those behind it are not called.",
+            extra=expects(f"a list, each {_EXPECTED}"),
+            examples=[["classify", "shop.mails:handle"]],
+        ),
+    ] = field(default_factory=list)
     timeout: Annotated[
         float,
         Meta(description="One mail may take so long, s; then its worker is killed.", gt=0, le=7 * DAY_S),
@@ -181,6 +192,11 @@ class HandlerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch_size: Annotated[
         int, Meta(description="Most mails in one call of a batch handler.", ge=1, le=1000)
     ] = 100
+
+    @property
+    def targets(self) -> list[str]:
+        """The handlers, in the order in which they are called."""
+        return self.handlers or [self.target]
 
 
 class LedgerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

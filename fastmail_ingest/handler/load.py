@@ -5,35 +5,43 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastmail_ingest.errors import HandlerLoadError
-from fastmail_ingest.handler import builtin
 from fastmail_ingest.model.handler import is_batch_handler
 
 _log = logging.getLogger(__name__)
 
-BUILT_IN: dict[str, Callable[..., Any]] = {"noop": builtin.noop, "log": builtin.log}
+Hook: TypeAlias = Callable[[], object]
+"""Called once in each worker process; may be async."""
 
 
 @dataclass(frozen=True)
 class Handler:
-    """A handler and the way it wants to be called."""
+    """A handler and the way it wants to be called; its hooks come before the first and after the last."""
 
     function: Callable[..., Any]
     is_async: bool
     is_batch: bool
+    startup: Sequence[Hook] = ()
+    shutdown: Sequence[Hook] = ()
 
 
-def load(target: str, search_paths: list[Path]) -> Handler:
-    """Import the handler; raises HandlerLoadError that says what is wrong and what to do.
+def load_one(target: str, search_paths: list[Path]) -> Handler:
+    """Import one handler; raises HandlerLoadError that says what is wrong and what to do.
 
     `search_paths` come first in sys.path, so that a handler beside the configuration file is found.
     """
-    function = BUILT_IN.get(target) or _import(target, search_paths)
+    return inspected(target, _import(target, search_paths))
+
+
+def inspected(target: str, function: object) -> Handler:
+    """How a handler wants to be called. Its hooks are functions named startup and shutdown: of its module, or
+    of itself if it is an object. Raises HandlerLoadError for what is no handler.
+    """
     if not callable(function):
         raise HandlerLoadError(f"[handler] target {target!r} is no function but {type(function).__name__}")
     if inspect.isclass(function):
@@ -52,7 +60,27 @@ def load(target: str, search_paths: list[Path]) -> Handler:
         function,
         any(inspect.iscoroutinefunction(form) for form in forms),
         any(is_batch_handler(form) for form in forms),
+        _hooks(target, function, "startup"),
+        _hooks(target, function, "shutdown"),
     )
+
+
+def _hooks(target: str, function: Callable[..., Any], name: str) -> list[Hook]:
+    home = (
+        sys.modules.get(getattr(function, "__module__", ""), None)
+        if inspect.isfunction(function)
+        else function
+    )
+    hook = getattr(home, name, None)
+    if hook is None or not callable(hook):
+        return []
+    try:
+        inspect.signature(hook).bind()
+    except TypeError as error:
+        raise HandlerLoadError(
+            f"[handler] target {target!r}: its {name} cannot be called: {error}. remedy: def {name}(): ..."
+        ) from error
+    return [hook]
 
 
 def _import(target: str, search_paths: list[Path]) -> object:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from fastmail_ingest.errors import ConfigError
-from fastmail_ingest.handler.load import Handler, load
+from fastmail_ingest.handler.load import Handler, load_one
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.handler import batch_handler
 from fastmail_ingest.testing.effects import Effects
@@ -143,7 +143,7 @@ def _wrapped() -> Callable[..., Any]:
     if not place:
         raise ConfigError(f"{TARGET} is for fastmail_ingest.testing.run_chaos, which sets {VARIABLE}")
     orders = msgspec.json.decode(Path(place).read_bytes(), type=Orders)
-    return wrap(load(orders.target, [Path(orders.search_path)]), orders)
+    return wrap(load_one(orders.target, [Path(orders.search_path)]), orders)
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 
 from fastmail_ingest.errors import HandlerLoadError
-from fastmail_ingest.handler.load import Handler, load
+from fastmail_ingest.handler.load import Handler, load_one
 
 SOURCE = """
     import functools
@@ -55,7 +55,7 @@ def look_up(directory: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(directory))
 
     def find(name: str) -> Handler:
-        return load(f"forms_under_test:{name}", [directory])
+        return load_one(f"forms_under_test:{name}", [directory])
 
     return find
 
@@ -84,4 +84,4 @@ def test_what_cannot_be_called_is_refused(look_up, name: str) -> None:
 )
 def test_what_names_no_module_is_refused(tmp_path: Path, target: str) -> None:
     with pytest.raises(HandlerLoadError):
-        load(target, [tmp_path])
+        load_one(target, [tmp_path])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastmail_ingest.errors import EXIT_USAGE, HandlerLoadError
-from fastmail_ingest.handler.load import load
+from fastmail_ingest.handler.load import load_one
 
 GOOD = {
     "def handle(email): ...": (False, False),
@@ -43,23 +43,18 @@ def module(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("source", GOOD)
 def test_forms(module, tmp_path: Path, source: str) -> None:
-    handler = load(f"{module(source)}:handle", [tmp_path])
+    handler = load_one(f"{module(source)}:handle", [tmp_path])
     assert (handler.is_async, handler.is_batch) == GOOD[source]
 
 
 @pytest.mark.parametrize("source", BAD)
 def test_refusals(module, tmp_path: Path, source: str) -> None:
     with pytest.raises(HandlerLoadError) as refusal:
-        load(f"{module(source)}:handle", [tmp_path])
+        load_one(f"{module(source)}:handle", [tmp_path])
     assert BAD[source] in str(refusal.value)
     assert refusal.value.exit_code == EXIT_USAGE
 
 
 def test_no_such_module_says_where_it_looked(tmp_path: Path) -> None:
     with pytest.raises(HandlerLoadError, match=f"looked in {tmp_path}"):
-        load("no_such_module_here:handle", [tmp_path])
-
-
-@pytest.mark.parametrize("name", ["noop", "log"])
-def test_built_in(name: str) -> None:
-    assert not load(name, []).is_async
+        load_one("no_such_module_here:handle", [tmp_path])

@@ -1,0 +1,3 @@
+"""The handlers in the box: their names, and the sections that configure them."""
+
+BUILT_IN = ("noop", "log")

@@ -1,0 +1,160 @@
+"""Built-in handlers, chains of handlers, and the hooks around them."""
+
+import asyncio
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fastmail_ingest.app import hooks
+from fastmail_ingest.config import Config, HandlerConfig
+from fastmail_ingest.errors import HandlerLoadError
+from fastmail_ingest.handler import builtin
+from fastmail_ingest.handler.chain import load
+from fastmail_ingest.policy.backoff import Backoff
+
+MODULE = """
+from fastmail_ingest import batch_handler
+seen = []
+def one(email): seen.append(("one", email))
+def two(email): seen.append(("two", email))
+async def three(email): seen.append(("three", email))
+def fails(email): raise KeyError("customer")
+@batch_handler
+def many(emails): seen.append(("many", emails))
+def startup(): seen.append("startup")
+async def shutdown(): seen.append("shutdown")
+class Pool:
+    def __call__(self, email): seen.append(("pool", email))
+    async def startup(self): seen.append("pool opens")
+    def shutdown(self): seen.append("pool closes")
+pool = Pool()
+"""
+WITH_ARGUMENT = "def handle(email): pass\ndef startup(config): pass\n"
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    (tmp_path / "chained_handlers.py").write_text(MODULE)
+    (tmp_path / "odd_hooks.py").write_text(WITH_ARGUMENT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("chained_handlers", "odd_hooks"):
+        sys.modules.pop(name, None)
+    return importlib.import_module("chained_handlers")
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "PATIENCE", Backoff(0.001, 1.0, 0.001, 0.0))
+
+
+def config(*names: str) -> Config:
+    built_in = ("noop", "log")
+    handlers = [name if name in built_in else f"chained_handlers:{name}" for name in names]
+    return Config(handler=HandlerConfig(handlers=handlers))
+
+
+@pytest.mark.parametrize("name", ["noop", "log"])
+def test_built_in(name: str) -> None:
+    handler = load(Config(handler=HandlerConfig(target=name)), [])
+    assert handler.function is getattr(builtin, name)
+
+
+def test_a_chain_calls_one_after_the_other(module: ModuleType) -> None:
+    handler = load(config("one", "two", "noop"), [])
+    assert not handler.is_async
+    handler.function("mail")
+    assert module.seen == [("one", "mail"), ("two", "mail")]
+
+
+def test_a_chain_with_an_async_handler_is_async(module: ModuleType) -> None:
+    handler = load(config("one", "three", "two"), [])
+    assert handler.is_async
+    asyncio.run(handler.function("mail"))
+    assert module.seen == [("one", "mail"), ("three", "mail"), ("two", "mail")]
+
+
+def test_what_one_raises_is_the_outcome_and_those_behind_are_not_called(module: ModuleType) -> None:
+    plain, is_async = load(config("one", "fails", "two"), []), load(config("one", "fails", "three"), [])
+    with pytest.raises(KeyError):
+        plain.function("mail")
+    with pytest.raises(KeyError):
+        asyncio.run(is_async.function("mail"))
+    assert module.seen == [("one", "mail"), ("one", "mail")]
+
+
+@pytest.mark.usefixtures("module")
+def test_a_batch_handler_stands_alone() -> None:
+    assert load(config("many"), []).is_batch
+    with pytest.raises(HandlerLoadError, match="cannot stand in a chain"):
+        load(config("one", "many"), [])
+
+
+def test_hooks_are_those_of_the_module_or_of_the_object(module: ModuleType) -> None:
+    handler = load(config("pool", "one"), [])
+
+    async def live() -> None:
+        await hooks.start_up(handler.startup, asyncio.Event(), once=True)
+        handler.function("mail")
+        await hooks.shut_down(handler.shutdown)
+
+    asyncio.run(live())
+    called = [("pool", "mail"), ("one", "mail")]
+    assert module.seen == ["pool opens", "startup", *called, "shutdown", "pool closes"]
+
+
+@pytest.mark.usefixtures("module")
+def test_a_hook_that_wants_arguments_is_refused() -> None:
+    with pytest.raises(HandlerLoadError, match="its startup cannot be called"):
+        load(Config(handler=HandlerConfig(target="odd_hooks:handle")), [])
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_startup_that_fails_is_tried_again_until_it_succeeds() -> None:
+    tries = []
+
+    def fails_twice() -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ConnectionError("the database is starting")
+
+    asyncio.run(hooks.start_up([fails_twice], asyncio.Event(), once=False))
+    assert len(tries) == 3
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_startup_that_fails_ends_when_we_stop() -> None:
+    called = []
+
+    async def stopped() -> None:
+        stopping = asyncio.Event()
+
+        def fails_and_stops() -> None:
+            stopping.set()
+            raise ConnectionError
+
+        await hooks.start_up([fails_and_stops, lambda: called.append(1)], stopping, once=False)
+
+    asyncio.run(stopped())
+    assert called == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_with_once_a_startup_that_fails_again_and_again_is_told() -> None:
+    def fails() -> None:
+        raise ConnectionError("no database")
+
+    with pytest.raises(ConnectionError, match="no database"):
+        asyncio.run(hooks.start_up([fails], asyncio.Event(), once=True))
+
+
+def test_a_shutdown_that_fails_keeps_the_others_from_nothing() -> None:
+    closed = []
+
+    def fails() -> None:
+        raise OSError("gone already")
+
+    asyncio.run(hooks.shut_down([fails, lambda: closed.append(1)]))
+    assert closed == [1]
