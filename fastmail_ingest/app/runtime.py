@@ -1,18 +1,16 @@
 """What all roles of one supervisor have in common."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fastmail_ingest.blob.directory import BlobDirectory
-from fastmail_ingest.config import Config, RetryConfig
+from fastmail_ingest.config import Config
 from fastmail_ingest.handler.chain import Handler, load
+from fastmail_ingest.handler.modules import imported_anew
 from fastmail_ingest.pipeline.ports import Journal
 from fastmail_ingest.pipeline.runner import CallPlan
-from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.policy.restart import RestartPolicy
-from fastmail_ingest.policy.retry import ErrorRules, RetryRule
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.scripts import Arguments
 
@@ -53,13 +51,6 @@ class Runtime:
         )
 
     @property
-    def error_rules(self) -> ErrorRules:
-        """How a failing mail is tried again, by what its handler raised."""
-        general = self.config.retry
-        special = {each.error: _rule(each.over(general), each.reject) for each in self.config.retry_for}
-        return ErrorRules(_rule(general), special)
-
-    @property
     def restart_policy(self) -> RestartPolicy:
         """When a dead child is started again."""
         section, breaker = self.config.supervisor, self.config.breaker
@@ -67,11 +58,6 @@ class Runtime:
             section.short_life, section.short_lives_max, section.short_lives_window,
             deadly_max=breaker.failures, recovery_s=breaker.recovery,
         )  # fmt: skip
-
-
-def _rule(section: RetryConfig, reject: bool = False) -> RetryRule:
-    backoff = Backoff(section.first, section.multiplier, section.cap, section.jitter)
-    return RetryRule(section.attempts, backoff, reject)
 
 
 def search_paths(config_path: Path | None) -> list[Path]:
@@ -82,12 +68,8 @@ def search_paths(config_path: Path | None) -> list[Path]:
 
 
 def reloaded(runtime: Runtime, config: Config, config_path: Path | None) -> Runtime:
-    """The runtime with a new configuration, and the handler's module imported anew."""
-    modules = [target.partition(":")[0] for target in config.handler.targets if ":" in target]
-    previous = {module: sys.modules.pop(module) for module in modules if module in sys.modules}
-    try:
-        handler = load(config, search_paths(config_path))
-    except BaseException:
-        sys.modules.update(previous)
-        raise
+    """The runtime with a new configuration, and the handler's modules imported anew."""
+    paths = search_paths(config_path)
+    with imported_anew(config.handler.targets, paths):
+        handler = load(config, paths)
     return replace(runtime, config=config, handler=handler)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import psutil
 import uvloop
 
-from fastmail_ingest.app.hooks import shut_down, start_up
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.errors import EXIT_OK
+from fastmail_ingest.handler.hooks import shut_down, start_up
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.pipeline.batch import begin_process
@@ -21,6 +21,7 @@ from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.pipeline.judge import Judge
 from fastmail_ingest.pipeline.large import Unneeded
 from fastmail_ingest.pipeline.ports import Journal
+from fastmail_ingest.pipeline.rules import error_rules
 from fastmail_ingest.pipeline.runner import Around, make_runner
 from fastmail_ingest.pipeline.settler import Settler
 from fastmail_ingest.pipeline.worker import Worker, WorkerHooks
@@ -83,9 +84,10 @@ async def _work(runtime: Runtime, child: Child) -> int:
     beating = loop.create_task(_beat(slot))
     if runtime.handler.startup:
         slot.ready()  # waiting for what the handler needs is no failure to start
-        await start_up(runtime.handler.startup, stopping, once=runtime.once)
+    opened = await start_up(runtime.handler.startup, stopping, once=runtime.once)
     given_back = await worker.run()
-    await shut_down(runtime.handler.shutdown)
+    if opened:
+        await shut_down(runtime.handler.shutdown)
     beating.cancel()
     slot.add(Counter.PUT_BACK, given_back)
     return EXIT_WORN_OUT if wear.out else EXIT_OK
@@ -109,7 +111,7 @@ def _around(runtime: Runtime, slot: Slot, lanes: Lanes, journal: Journal, consum
     return Around(
         SlotDesk(slot),
         Settler(lanes, journal),
-        Judge(runtime.error_rules, Guard(circuit, breaker.errors)),
+        Judge(error_rules(runtime.config), Guard(circuit, breaker.errors)),
         Custody(lanes.owned),
         Relief(SecondHand(ledger, slot, consumer)),
         runtime.blobs,

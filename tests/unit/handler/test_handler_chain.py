@@ -8,10 +8,9 @@ from types import ModuleType
 
 import pytest
 
-from fastmail_ingest.app import hooks
 from fastmail_ingest.config import Config, HandlerConfig
 from fastmail_ingest.errors import HandlerLoadError
-from fastmail_ingest.handler import builtin
+from fastmail_ingest.handler import builtin, hooks
 from fastmail_ingest.handler.chain import load
 from fastmail_ingest.policy.backoff import Backoff
 

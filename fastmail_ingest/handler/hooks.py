@@ -16,13 +16,18 @@ PATIENCE = Backoff(first_s=0.5, multiplier=2.0, cap_s=30.0, jitter=0.2)
 ONCE_TRIES = 3
 
 
-async def start_up(hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool) -> None:
-    """Call each until it succeeds or we are told to stop; with `once`, raises what the third try raised."""
+async def start_up(hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool) -> bool:
+    """Call each until it succeeds; False if we were told to stop before that.
+
+    With `once` somebody waits for the end: raises what the third try raised.
+    """
     for hook in hooks:
         failures = 0
-        while not stopping.is_set():
+        while True:
+            if stopping.is_set():
+                return False
             try:
-                await _call(hook)
+                await call(hook)
                 break
             except Exception as error:
                 failures += 1
@@ -34,18 +39,20 @@ async def start_up(hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool
                     type(error).__name__, error, wait_s,
                 )  # fmt: skip
                 await _pause(stopping, wait_s)
+    return True
 
 
 async def shut_down(hooks: Sequence[Hook]) -> None:
     """Call each, whatever the others do."""
     for hook in hooks:
         try:
-            await _call(hook)
+            await call(hook)
         except Exception:
             _log.exception("the handler's shutdown failed")
 
 
-async def _call(hook: Hook) -> None:
+async def call(hook: Hook) -> None:
+    """Call one hook to its end; raises what it raises."""
     answer = hook()
     if inspect.isawaitable(answer):
         await answer
