@@ -1,0 +1,98 @@
+"""The handler "postgres": a row for each mail in a PostgreSQL table."""
+
+import threading
+from collections.abc import Sequence
+
+import psycopg
+
+from fastmail_ingest.config.boxed_files import PostgresConfig
+from fastmail_ingest.handler.postgres_table import Rows, Table
+from fastmail_ingest.handler.record import Enclosed, enclosed_in, record_of
+from fastmail_ingest.model.email import Email
+from fastmail_ingest.model.handler import batch_handler
+
+_CONNECT_TIMEOUT_S = 10
+# A server that is gone without a word must not hold a worker for the hours that TCP would wait.
+_TCP_TIMEOUT_MS = 30_000
+
+
+class Postgres:
+    """Writes one row a mail into `[postgres] table`, and its attachments into a second table if wanted.
+
+    Guarantee: exactly one row a mail, whoever is killed whenever: `id` is the primary key, and a batch of
+    mails is one transaction, attachments included. A mail is done when PostgreSQL has committed its row.
+    While the database is down, OperationalError opens the circuit breaker and mails wait, none is blamed.
+    NUL characters, which PostgreSQL takes in no text, become U+FFFD.
+    """
+
+    def __init__(self, section: PostgresConfig) -> None:
+        self._section = section
+        self._table = Table(section.table)
+        self._connection: psycopg.Connection | None = None
+        self._lock = threading.Lock()
+
+    def startup(self) -> None:
+        """Connect, and make the tables; raises ConfigError or psycopg.Error."""
+        with self._lock:
+            self._connected()
+
+    def shutdown(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._close()
+
+    @batch_handler
+    def __call__(self, emails: Sequence[Email]) -> None:
+        """Write the rows of mails that have none yet; committed when it returns."""
+        rows = [(record_of(email), self._raw(email)) for email in emails]
+        enclosed = {record.id: self._enclosed(email) for (record, _), email in zip(rows, emails, strict=True)}
+        with self._lock:
+            kept = self._connection is not None
+            try:
+                self._write(rows, enclosed)
+            except psycopg.OperationalError:
+                # A connection that was kept may have died in peace, by a restart of the server say. To write
+                # again is safe even if the server has done it: the key keeps a second time from counting.
+                if not kept or self._connection is not None:
+                    raise
+                self._write(rows, enclosed)
+
+    def _write(self, rows: Rows, enclosed: dict[str, list[Enclosed]]) -> None:
+        connection = self._connected()
+        try:
+            with connection.transaction():
+                self._table.insert(connection, rows, enclosed)
+        finally:
+            if connection.closed or connection.broken:
+                self._close()
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is not None:
+            return self._connection
+        connection = psycopg.connect(
+            self._section.url,
+            autocommit=True,
+            application_name="fastmail-ingest",
+            client_encoding="UTF8",
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            tcp_user_timeout=_TCP_TIMEOUT_MS,
+            password=self._section.password or None,
+        )
+        try:
+            self._table.make(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _raw(self, email: Email) -> bytes | None:
+        return email.raw if self._section.raw else None
+
+    def _enclosed(self, email: Email) -> list[Enclosed]:
+        return enclosed_in(email) if self._section.attachments else []
