@@ -8,10 +8,10 @@ from rich.markup import escape
 
 from fastmail_ingest.app.credentials import tokens_of
 from fastmail_ingest.app.producer_role import connections
-from fastmail_ingest.app.runtime import search_paths
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import EXIT_OK, EXIT_UNAVAILABLE, FastmailIngestError
 from fastmail_ingest.handler.chain import load as load_handler
+from fastmail_ingest.handler.modules import search_paths
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
 from fastmail_ingest.model.mime import parse
 from fastmail_ingest.policy import uidplan

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Config
 from fastmail_ingest.handler.chain import Handler, load
-from fastmail_ingest.handler.modules import imported_anew
+from fastmail_ingest.handler.modules import imported_anew, search_paths
 from fastmail_ingest.pipeline.ports import Journal
 from fastmail_ingest.pipeline.runner import CallPlan
 from fastmail_ingest.policy.restart import RestartPolicy
@@ -58,13 +58,6 @@ class Runtime:
             section.short_life, section.short_lives_max, section.short_lives_window,
             deadly_max=breaker.failures, recovery_s=breaker.recovery,
         )  # fmt: skip
-
-
-def search_paths(config_path: Path | None) -> list[Path]:
-    """Where a handler's module is looked for before the installed packages."""
-    here = Path.cwd()
-    beside = config_path.absolute().parent if config_path is not None else here
-    return [here] if beside == here else [here, beside]
 
 
 def reloaded(runtime: Runtime, config: Config, config_path: Path | None) -> Runtime:

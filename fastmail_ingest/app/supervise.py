@@ -9,7 +9,7 @@ import msgspec
 
 from fastmail_ingest.app.node import node_id
 from fastmail_ingest.app.roles import main_roles, server_role, slot_table
-from fastmail_ingest.app.runtime import Runtime, reloaded, search_paths
+from fastmail_ingest.app.runtime import Runtime, reloaded
 from fastmail_ingest.app.watchdog import Watchdog
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import (
@@ -20,6 +20,7 @@ from fastmail_ingest.errors import (
     FastmailIngestError,
 )
 from fastmail_ingest.handler.chain import load as load_handler
+from fastmail_ingest.handler.modules import search_paths
 from fastmail_ingest.policy.breaker import State as Breaker
 from fastmail_ingest.stream.advice import advice
 from fastmail_ingest.stream.connect import connect, saying_where, wait_while_loading

@@ -1,4 +1,4 @@
-"""The modules that are the user's own: which they are, and how they are imported anew."""
+"""The modules that are the user's own: where and which they are, and how they are imported anew."""
 
 import importlib
 import sys
@@ -13,6 +13,13 @@ _PACKAGE = __name__.partition(".")[0]
 # What is installed may lie below the directory in which we are started (.venv), and is not the user's.
 _STDLIB = Path(sysconfig.get_path("stdlib"))
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+
+
+def search_paths(config_path: Path | None) -> list[Path]:
+    """Where a handler's module is looked for before the installed packages."""
+    here = Path.cwd()
+    beside = config_path.absolute().parent if config_path is not None else here
+    return [here] if beside == here else [here, beside]
 
 
 @contextmanager

@@ -1,4 +1,13 @@
-"""Chaos for your own handler: kill everything around it by a seeded schedule, and see that nothing is lost.
+"""For tests of your own handler: one mail through it, or chaos around it.
+
+What becomes of one mail, as a worker would handle it; no Redis, no mail server, no process of its own:
+
+    from fastmail_ingest.testing import run_handler
+
+    outcome = run_handler("shop:handle", "sample.eml")
+    assert outcome.done, outcome
+
+Kill everything around the handler by a seeded schedule, and see that nothing is lost:
 
     from fastmail_ingest.testing import Chaos, run_chaos
 
@@ -6,29 +15,39 @@
     print(report)
     assert report.ok, report
 
-A simulated mail server, a Redis of its own (redis-server or valkey-server on PATH, else the `embedded` extra)
-and the real `fastmail-ingest supervise` run around the handler. Nothing but a temporary directory is touched.
+For that a simulated mail server, a Redis of its own (redis-server or valkey-server on PATH, else the
+`embedded` extra) and the real `fastmail-ingest supervise` run around it. Nothing but a temporary directory
+is touched.
 """
 
-from fastmail_ingest.testing.conductor import Progress
-from fastmail_ingest.testing.mail import Login, MailSource, SimulatedMail
-from fastmail_ingest.testing.plan import KILLS, Action, Chaos, Mishap, Step, draw_steps
-from fastmail_ingest.testing.report import Recovery, Repeats, Report
-from fastmail_ingest.testing.run import run_chaos
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "KILLS",
-    "Action",
-    "Chaos",
-    "Login",
-    "MailSource",
-    "Mishap",
-    "Progress",
-    "Recovery",
-    "Repeats",
-    "Report",
-    "SimulatedMail",
-    "Step",
-    "draw_steps",
-    "run_chaos",
-]
+from fastmail_ingest.testing.handled import run_handler
+from fastmail_ingest.testing.outcome import Outcome
+
+# Loaded when they are asked for: a test of one mail needs neither Redis' client nor a mail server.
+_CHAOS = {
+    "KILLS": "plan",
+    "Action": "plan",
+    "Chaos": "plan",
+    "Login": "mail",
+    "MailSource": "mail",
+    "Mishap": "plan",
+    "Progress": "conductor",
+    "Recovery": "report",
+    "Repeats": "report",
+    "Report": "report",
+    "SimulatedMail": "mail",
+    "Step": "plan",
+    "draw_steps": "plan",
+    "run_chaos": "run",
+}
+
+__all__ = ["Outcome", "run_handler"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CHAOS:
+        return getattr(import_module(f"fastmail_ingest.testing.{_CHAOS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
