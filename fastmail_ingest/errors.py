@@ -23,7 +23,8 @@ FastmailIngestError
 │   └── ArchiveChanged     it is no longer what it was when it was last read
 └── UndecodableEntry       a stream entry that is not ours, or of a newer version
 
-Retry, Reject              raised by a user's handler: outcomes, not failures of ours
+Retry, Reject              raised by a handler: outcomes, not failures of ours
+└── SinkUnavailable        a Retry, and a ConnectionError for the breaker: nobody takes the mail now
 """
 
 from datetime import timedelta
@@ -168,3 +169,10 @@ class Reject(Exception):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class SinkUnavailable(Retry, ConnectionError):
+    """Raised by a handler in the box: what it hands mails to cannot take this one now.
+
+    By its bases it is tried again, after `after` seconds if given, and counts for `[breaker] errors`.
+    """

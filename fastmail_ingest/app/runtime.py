@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Config
 from fastmail_ingest.handler.chain import Handler, load
@@ -60,9 +62,14 @@ class Runtime:
         )  # fmt: skip
 
 
+def knowing_redis(config: Config, url: str) -> Config:
+    """The configuration for a handler that may use our Redis: `[redis] url` is set, also if it is our own."""
+    return msgspec.structs.replace(config, redis=msgspec.structs.replace(config.redis, url=url))
+
+
 def reloaded(runtime: Runtime, config: Config, config_path: Path | None) -> Runtime:
     """The runtime with a new configuration, and the handler's modules imported anew."""
     paths = search_paths(config_path)
     with imported_anew(config.handler.targets, paths):
-        handler = load(config, paths)
+        handler = load(knowing_redis(config, runtime.redis_url), paths)
     return replace(runtime, config=config, handler=handler)

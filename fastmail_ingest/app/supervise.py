@@ -9,7 +9,7 @@ import msgspec
 
 from fastmail_ingest.app.node import node_id
 from fastmail_ingest.app.roles import main_roles, server_role, slot_table
-from fastmail_ingest.app.runtime import Runtime, reloaded
+from fastmail_ingest.app.runtime import Runtime, knowing_redis, reloaded
 from fastmail_ingest.app.watchdog import Watchdog
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import (
@@ -40,9 +40,9 @@ class Household:
 
     def __init__(self, config: Config, config_path: Path | None, *, once: bool) -> None:
         self._config_path = config_path
-        handler = load_handler(config, search_paths(config_path))
         self.server = None if config.redis.url else OwnServer(find_binary(), Path(config.redis.data_dir))
         url = self.server.url if self.server else config.redis.url
+        handler = load_handler(knowing_redis(config, url), search_paths(config_path))
         self.runtime = Runtime(config, handler, url, node_id(os.getpid()), once)
         self.table: SlotTable | None = None
         self.procs = usable_cpus() if config.worker.procs == "auto" else config.worker.procs

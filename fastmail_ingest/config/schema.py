@@ -8,8 +8,11 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.boxed_files import JsonlConfig, MaildirConfig, PostgresConfig, SqliteConfig
 from fastmail_ingest.config.builtin import BUILT_IN
+from fastmail_ingest.config.classify import ClassifyConfig, ClassifyRule
 from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
+from fastmail_ingest.config.outgoing import RedisStreamConfig, WebhookConfig
 from fastmail_ingest.config.section import DAY_S, MIB, ONE_LINE, TIB, Section, expects
 
 # \Z and not $: the latter would let a trailing line break pass.
@@ -273,3 +276,11 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     logging: LoggingConfig = LoggingConfig()
+    jsonl: JsonlConfig = JsonlConfig()
+    maildir: MaildirConfig = MaildirConfig()
+    sqlite: SqliteConfig = SqliteConfig()
+    postgres: PostgresConfig = PostgresConfig()
+    classify: ClassifyConfig = ClassifyConfig()
+    classify_rules: list[ClassifyRule] = field(default_factory=list)
+    webhook: WebhookConfig = WebhookConfig()
+    redis_stream: RedisStreamConfig = RedisStreamConfig()

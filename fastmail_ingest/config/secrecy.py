@@ -3,15 +3,18 @@
 import re
 
 HIDDEN = "***"
-SECRET_KEYS = frozenset({"password"})
+SECRET_KEYS = frozenset({"password", "secret"})
 URL_KEYS = frozenset({"url", "host"})
 
 _USERINFO = re.compile(r"^([a-z]*:?//)?.*@", re.IGNORECASE | re.DOTALL)
+# The path of a webhook often is its password.
+_HTTP_PATH = re.compile(r"^(https?://[^/?#]*)[/?#].+", re.IGNORECASE | re.DOTALL)
 _QUERY_PASSWORD = re.compile(r"(password=)[^&#]*", re.IGNORECASE)
 
 
 def mask_url(url: str) -> str:
-    """`url` with everything before its last @, and a password in its query, replaced by ***."""
+    """`url` with all before its last @, a password in its query, and an HTTP path replaced by ***."""
+    url = _HTTP_PATH.sub(rf"\1/{HIDDEN}", url)
     masked = _USERINFO.sub(lambda found: f"{found[1] or ''}{HIDDEN}@", url)
     return _QUERY_PASSWORD.sub(rf"\1{HIDDEN}", masked)
 

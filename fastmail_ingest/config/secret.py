@@ -8,13 +8,15 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.boxed_files import PostgresConfig
 from fastmail_ingest.config.draft import Draft, Place
 from fastmail_ingest.config.environment import PREFIX, account_token, account_variable
 from fastmail_ingest.config.explain import complaint
 from fastmail_ingest.config.layout import ACCOUNTS
+from fastmail_ingest.config.outgoing import WebhookConfig
 from fastmail_ingest.config.schema import Config, RedisConfig
 from fastmail_ingest.config.secrecy import carries_password
-from fastmail_ingest.config.section import ONE_LINE
+from fastmail_ingest.config.section import ONE_LINE, Section
 from fastmail_ingest.config.toml_file import origin_of
 from fastmail_ingest.errors import ConfigError
 
@@ -27,7 +29,16 @@ def resolve(config: Config, draft: Draft) -> Config:
     """`config` with absolute paths and with the passwords that stand in files."""
     accounts = [_resolve_account(account, draft, index) for index, account in enumerate(config.accounts)]
     blobs = replace(config.blobs, directory=_absolute(draft, config.blobs.directory))
-    return replace(config, redis=_resolve_redis(config.redis, draft), accounts=accounts, blobs=blobs)
+    webhook = _resolve_webhook(config.webhook, draft)
+    redis = _resolve_redis(config.redis, draft)
+    return replace(
+        config,
+        redis=redis,
+        accounts=accounts,
+        blobs=blobs,
+        webhook=webhook,
+        **_resolve_keeping(config, draft),
+    )
 
 
 def refuse_exposed(draft: Draft) -> None:
@@ -35,11 +46,13 @@ def refuse_exposed(draft: Draft) -> None:
     for index, table in enumerate(draft.accounts):
         if table.get("password"):
             raise _exposed(draft, draft.place(ACCOUNTS, "password", index))
-    redis = draft.tables.get("redis", {})
-    if redis.get("password"):
-        raise _exposed(draft, draft.place("redis", "password"))
-    if isinstance(redis.get("url"), str) and carries_password(redis["url"]):
-        raise _exposed(draft, draft.place("redis", "url"))
+    for section, key in (("redis", "password"), ("webhook", "secret"), ("postgres", "password")):
+        if draft.tables.get(section, {}).get(key):
+            raise _exposed(draft, draft.place(section, key))
+    for section in ("redis", "redis_stream", "postgres"):
+        url = draft.tables.get(section, {}).get("url")
+        if isinstance(url, str) and carries_password(url):
+            raise _exposed(draft, draft.place(section, "url"))
 
 
 def read_secret(place: Place, path: Path) -> str:
@@ -123,6 +136,45 @@ def _resolve_redis(redis: RedisConfig, draft: Draft) -> RedisConfig:
     secret = read_secret(place, Path(file)) if file else redis.password
     data_dir = _absolute(draft, redis.data_dir)
     return replace(redis, password_file=file, password=secret, data_dir=data_dir)
+
+
+def _resolve_webhook(webhook: WebhookConfig, draft: Draft) -> WebhookConfig:
+    file, place = _absolute(draft, webhook.secret_file), draft.place("webhook", "secret_file")
+    if webhook.secret and file:
+        remedy = f"keep one of secret_file, secret, {PREFIX}WEBHOOK__SECRET"
+        raise complaint(place, "expected one place for the secret, got two", remedy)
+    return replace(
+        webhook,
+        secret_file=file,
+        secret=read_secret(place, Path(file)) if file else webhook.secret,
+        tls_ca_file=_absolute(draft, webhook.tls_ca_file),
+    )
+
+
+def _resolve_keeping(config: Config, draft: Draft) -> dict[str, Section]:
+    """The sections of the handlers that keep mails."""
+    jsonl, maildir, sqlite = config.jsonl, config.maildir, config.sqlite
+    return {
+        "jsonl": replace(jsonl, directory=_absolute(draft, jsonl.directory)),
+        "maildir": replace(maildir, directory=_absolute(draft, maildir.directory)),
+        "sqlite": replace(sqlite, path=_absolute(draft, sqlite.path)),
+        "postgres": _resolve_postgres(config.postgres, draft),
+    }
+
+
+def _resolve_postgres(postgres: PostgresConfig, draft: Draft) -> PostgresConfig:
+    file, in_url = _absolute(draft, postgres.password_file), carries_password(postgres.url)
+    if sum(map(bool, (file, postgres.password, in_url))) > 1:
+        key = "password_file" if file else "password"
+        raise _two_secrets(
+            draft.place("postgres", key), f"{PREFIX}POSTGRES__PASSWORD and a url with a password"
+        )
+    place = draft.place("postgres", "password_file")
+    return replace(
+        postgres,
+        password_file=file,
+        password=read_secret(place, Path(file)) if file else postgres.password,
+    )
 
 
 def _absolute(draft: Draft, name: str) -> str:

@@ -4,8 +4,10 @@ import threading
 from collections.abc import Sequence
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from fastmail_ingest.config.boxed_files import PostgresConfig
+from fastmail_ingest.errors import HandlerLoadError
 from fastmail_ingest.handler.postgres_table import Rows, Table
 from fastmail_ingest.handler.record import Enclosed, enclosed_in, record_of
 from fastmail_ingest.model.email import Email
@@ -26,6 +28,7 @@ class Postgres:
     """
 
     def __init__(self, section: PostgresConfig) -> None:
+        _check_url(section.url)
         self._section = section
         self._table = Table(section.table)
         self._connection: psycopg.Connection | None = None
@@ -96,3 +99,17 @@ class Postgres:
 
     def _enclosed(self, email: Email) -> list[Enclosed]:
         return enclosed_in(email) if self._section.attachments else []
+
+
+def _check_url(url: str) -> None:
+    """Raise HandlerLoadError for what libpq would complain of with parts of a password in its words."""
+    try:
+        said = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        said = {"port": "unreadable"}
+    port = str(said.get("port", "5432"))
+    if "@" in str(said.get("host", "")) or not port.replace(",", "").isdigit():
+        raise HandlerLoadError(
+            "[postgres] url (not shown) cannot be read, or has an unencoded @, : or / in its password. "
+            'remedy: write url = "postgresql://user@host:5432/database", and the password into password_file'
+        )

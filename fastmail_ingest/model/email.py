@@ -2,7 +2,7 @@
 
 import io
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.envelope import Envelope
@@ -19,7 +19,8 @@ class Email:
     happen exactly once; `attempt` is above 1 if a handler may have seen the mail before.
     """
 
-    __slots__ = ("_blobs", "_envelope", "_parsed", "attempt", "lane")
+    __slots__ = ("_blobs", "_envelope", "_notes", "_parsed", "attempt", "lane")
+    _notes: dict[str, Any]  # not there before it is used: few mails have any
 
     def __init__(
         self,
@@ -37,6 +38,15 @@ class Email:
 
     def __repr__(self) -> str:
         return f"<Email {self.id} attempt={self.attempt} size={self.size}>"
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What a handler tells those behind it in the chain, by name; kept for this one call only."""
+        try:
+            return self._notes
+        except AttributeError:
+            self._notes = {}
+            return self._notes
 
     # --- what the mail server said -------------------------------------------------------------
 

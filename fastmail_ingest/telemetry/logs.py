@@ -29,6 +29,11 @@ class JsonLines(logging.Formatter):
         correlation_id = getattr(record, "correlation_id", None)
         if correlation_id:
             line["correlation_id"] = correlation_id
+        mail = getattr(record, "mail", None)
+        if isinstance(mail, dict):
+            line["mail"] = {
+                key: _whole(each) if isinstance(each, str) else each for key, each in mail.items()
+            }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         whole = {key: _whole(value) if isinstance(value, str) else value for key, value in line.items()}

@@ -26,11 +26,13 @@ def test_example_loads(write: WriteConfig, secret: str) -> None:
 def test_commented_defaults_are_right(write: WriteConfig) -> None:
     uncommented = re.sub(r"^# (\[\[|[a-z_]+ = |    \"|\]$)", r"\1", render(), flags=re.MULTILINE)
     config = load(write(uncommented), {})
-    plain = {name: getattr(config, name) for name in sections() if name not in lists() | {"redis", "blobs"}}
+    plain = {name: getattr(config, name) for name in sections() if name not in lists() | {"redis", "blobs", "jsonl", "maildir", "sqlite"}}
     assert plain == {name: getattr(Config(), name) for name in plain}
     assert config.redis.url == RedisConfig().url
     assert config.blobs.inline_limit == Config().blobs.inline_limit
     assert config.accounts[0].mailboxes == ["INBOX"]
+    assert config.jsonl.rotate_bytes == Config().jsonl.rotate_bytes
+    assert [rule.category for rule in config.classify_rules] == ["billing"]
     (rule,) = config.retry_for
     assert (rule.error, rule.reject) == ("requests.exceptions.ConnectionError", False)
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from fastmail_ingest.config import Account, BlobsConfig, Config, RedisConfig, load, mask_url
+from fastmail_ingest.config import Account, Config, load, mask_url
 
 WriteConfig = Callable[[str], Path]
 
@@ -41,7 +41,9 @@ def test_one_account_is_all_that_is_needed(write: WriteConfig, account: str, sec
     config = load(write(account), {})
     assert config.accounts[0].password == secret
     assert config.accounts[0].mailboxes == ["INBOX"]
-    assert msgspec.structs.replace(config, accounts=[], redis=RedisConfig(), blobs=BlobsConfig()) == Config()
+    plain = Config()
+    with_paths = {name: getattr(plain, name) for name in ("redis", "blobs", "jsonl", "maildir", "sqlite")}
+    assert msgspec.structs.replace(config, accounts=[], **with_paths) == plain
 
 
 def test_the_documented_defaults() -> None:

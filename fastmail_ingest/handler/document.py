@@ -1,0 +1,109 @@
+"""A mail as it is handed on to other programs: one document, in JSON or msgpack.
+
+The same mail always gives the same document, so that whoever gets it twice can tell.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from fastmail_ingest.config.outgoing import DocumentSection
+from fastmail_ingest.model.classification import CLASSIFICATION, Classification
+from fastmail_ingest.model.email import Address, Attachment, Email
+
+VERSION = 1
+PREVIEW_CHARS = 200
+
+
+class AttachmentDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attachment; `content` (base64 in JSON) only if it was asked for and is not too large."""
+
+    filename: str
+    content_type: str
+    content_id: str
+    inline: bool
+    size: int
+    content: bytes | None = None
+
+
+class MailDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is handed on; fields may be added, none changes its meaning within a `version`."""
+
+    version: int
+    id: str
+    account: str
+    mailbox: str
+    size: int
+    subject: str
+    sender: Address
+    to: list[Address]
+    cc: list[Address]
+    reply_to: list[Address]
+    date: datetime | None
+    received: datetime | None
+    message_id: str
+    headers: dict[str, list[str]]  # those that were asked for, names in lower case
+    preview: str
+    attachments: list[AttachmentDocument]
+    defects: list[str]
+    text: str = ""
+    html: str = ""
+    cut: bool = False  # text or html are longer than they are here
+    classification: Classification | None = None
+
+
+def document_of(email: Email, section: DocumentSection) -> MailDocument:
+    """What `section` says is to be handed on of a mail."""
+    limit = section.text_limit
+    text, html = email.text, email.html if section.html else ""
+    classification = email.notes.get(CLASSIFICATION)
+    return MailDocument(
+        version=VERSION,
+        id=email.id,
+        account=email.account,
+        mailbox=email.mailbox,
+        size=email.size,
+        subject=email.subject,
+        sender=Address(email.sender_name, email.sender),
+        to=email.to,
+        cc=email.cc,
+        reply_to=email.reply_to,
+        date=email.date,
+        received=email.internal_date,
+        message_id=email.message_id,
+        headers=_headers(email, section.headers),
+        preview=_preview(text),
+        attachments=_attachments(email.attachments, section.content_limit),
+        defects=email.defects,
+        text=text[:limit],
+        html=html[:limit],
+        cut=limit > 0 and max(len(text), len(html)) > limit,
+        classification=classification if isinstance(classification, Classification) else None,
+    )
+
+
+def _headers(email: Email, wanted: list[str]) -> dict[str, list[str]]:
+    if not wanted:
+        return {}
+    found: dict[str, list[str]] = {name.lower(): [] for name in wanted}
+    for written, values in email.headers.items():
+        if (name := written.lower()) in found:
+            found[name] += values
+    return found
+
+
+def _preview(text: str) -> str:
+    """The beginning of the text in one line."""
+    return " ".join(text[: 10 * PREVIEW_CHARS].split())[:PREVIEW_CHARS]
+
+
+def _attachments(attachments: list[Attachment], limit: int) -> list[AttachmentDocument]:
+    contents = [attachment.content() for attachment in attachments]
+    whole = 0 < sum(map(len, contents)) <= limit
+    return [
+        AttachmentDocument(
+            each.filename, each.content_type, each.content_id, each.inline, len(content),
+            content if whole else None,
+        )
+        for each, content in zip(attachments, contents, strict=True)
+    ]  # fmt: skip
