@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from support.dovecot import Dovecot
+from support.postgres_server import PostgresServer, find_binaries
 from support.redis_server import RedisServer
 from support.simulated import Simulated
 from support.token_endpoint import TokenEndpoint
@@ -42,6 +43,13 @@ def dovecot_binary() -> str:
 @pytest.fixture(scope="session")
 def dovecot(dovecot_binary: str) -> Iterator[Dovecot]:
     server = Dovecot(dovecot_binary)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer(need(find_binaries(), "PostgreSQL", "postgresql"))
     yield server
     server.close()
 

@@ -6,6 +6,7 @@ variable names. The wrapper has the form of what it wraps: sync or async, one ma
 
 import asyncio
 import hashlib
+import inspect
 import os
 import signal
 import time
@@ -16,8 +17,10 @@ from typing import Any
 
 import msgspec
 
+from fastmail_ingest.config import load as load_config
 from fastmail_ingest.errors import ConfigError
-from fastmail_ingest.handler.load import Handler, load_one
+from fastmail_ingest.handler.chain import Handler, load
+from fastmail_ingest.handler.load import Hook
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.handler import batch_handler
 from fastmail_ingest.testing.effects import Effects
@@ -34,6 +37,7 @@ class Orders(msgspec.Struct, frozen=True):
 
     target: str
     search_path: str
+    config: str  # the run's supervisor.toml, for handlers in the box: they have sections there
     records: str
     effects: str
     marks: str  # a directory that remembers what has happened once
@@ -138,17 +142,35 @@ def wrap(handler: Handler, orders: Orders) -> Callable[..., Any]:
     return one_async if handler.is_async else one
 
 
-def _wrapped() -> Callable[..., Any]:
+def _loaded() -> tuple[Handler, Orders]:
     place = os.environ.get(VARIABLE)
     if not place:
         raise ConfigError(f"{TARGET} is for fastmail_ingest.testing.run_chaos, which sets {VARIABLE}")
     orders = msgspec.json.decode(Path(place).read_bytes(), type=Orders)
-    return wrap(load_one(orders.target, [Path(orders.search_path)]), orders)
+    config = load_config(Path(orders.config), os.environ)
+    section = msgspec.structs.replace(config.handler, target=orders.target, handlers=[])
+    return load(msgspec.structs.replace(config, handler=section), [Path(orders.search_path)]), orders
+
+
+def _all(hooks: Sequence[Hook]) -> Hook:
+    """Several hooks as one."""
+
+    async def call() -> None:
+        for hook in hooks:
+            answer = hook()
+            if inspect.isawaitable(answer):
+                await answer
+
+    return call
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """`handle`, made when it is asked for: importing this module must not need a run."""
+    """`handle` with its hooks, made when it is asked for: importing this module must not need a run."""
     if name == "handle":
-        globals()["handle"] = _wrapped()
+        handler, orders = _loaded()
+        for hook, found in (("startup", handler.startup), ("shutdown", handler.shutdown)):
+            if found:
+                globals()[hook] = _all(found)
+        globals()["handle"] = wrap(handler, orders)
         return globals()["handle"]  # type: ignore[no-any-return]
     raise AttributeError(name)

@@ -93,6 +93,7 @@ class Run:
         orders = Orders(
             self._target,
             str(Path.cwd()),
+            str(self._base / "supervisor.toml"),
             str(self._records_at),
             str(self._base / "effects.db"),
             str(self._base / "marks"),

@@ -26,7 +26,11 @@ def test_example_loads(write: WriteConfig, secret: str) -> None:
 def test_commented_defaults_are_right(write: WriteConfig) -> None:
     uncommented = re.sub(r"^# (\[\[|[a-z_]+ = |    \"|\]$)", r"\1", render(), flags=re.MULTILINE)
     config = load(write(uncommented), {})
-    plain = {name: getattr(config, name) for name in sections() if name not in lists() | {"redis", "blobs", "jsonl", "maildir", "sqlite"}}
+    plain = {
+        name: getattr(config, name)
+        for name in sections()
+        if name not in lists() | {"redis", "blobs", "jsonl", "maildir", "sqlite"}
+    }
     assert plain == {name: getattr(Config(), name) for name in plain}
     assert config.redis.url == RedisConfig().url
     assert config.blobs.inline_limit == Config().blobs.inline_limit
