@@ -147,7 +147,7 @@ class Follower:
         if window is None:
             return None
         unhurt = self._width.uids >= min(widths.FIRST, self._plan.window) and not self._width.failed_alone
-        well = dense and unhurt and self._transfer.has_room and self._around.may_spend()
+        well = dense and unhurt and self._transfer.has_room() and self._around.may_spend()
         return Turn(window, above(window.last) if well else None, asked)
 
     def _start(self, state: MailboxState) -> Cursor:

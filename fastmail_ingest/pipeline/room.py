@@ -67,9 +67,9 @@ class Room:
         self._load = msgspec.structs.replace(self._load, mails=done.waiting, size=done.size)
         return done
 
-    @property
     def is_there(self) -> bool:
-        """Whether there is room for more than what is under way, as far as we know."""
+        """Whether there is room for more than what is under way. Raises Stopped when told to stop meanwhile."""
+        self._measure_memory()
         return not too_full(self._marks, self._load, pausing=True)
 
     def wait(self) -> None:

@@ -140,10 +140,9 @@ class Transfer:
         if self.cursor(key) != before:
             raise CursorMoved(f"{key}: its cursor was moved, looking again from there")
 
-    @property
     def has_room(self) -> bool:
-        """Whether a window more may be asked for."""
-        return self._room.is_there
+        """Whether a window more may be asked for. Raises Stopped when told to stop meanwhile."""
+        return self._room.is_there()
 
     def run(self, source: MailSource, key: MailboxKey, turn: Turn, cursor: Cursor) -> Moved:
         """Fetch and append one window, and move the cursor behind it.
