@@ -11,6 +11,7 @@ from fastmail_ingest.cli.audit import audit
 from fastmail_ingest.cli.auth import auth
 from fastmail_ingest.cli.cursor import cursor
 from fastmail_ingest.cli.dead import dead
+from fastmail_ingest.cli.develop import new_handler, replay_eml
 from fastmail_ingest.cli.importing import import_
 from fastmail_ingest.cli.ledger import ledger
 from fastmail_ingest.cli.options import config_option
@@ -29,6 +30,9 @@ def cli() -> None:
     \b
     See it work, with a mail server and a Redis of its own:
       fastmail-ingest demo
+    Write a handler, and try it on a mail:
+      fastmail-ingest new-handler
+      fastmail-ingest replay-eml mail.eml
     Run it (write the configuration from supervisor.toml.example):
       fastmail-ingest supervise --config supervisor.toml
     How it stands, that no mail is missing, and those that could not be handled:
@@ -129,7 +133,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
     sys.exit(run.bench(options, procs, as_json=as_json))
 
 
-for verb in (status, dead, retries, ledger, audit, import_, auth, cursor):
+for verb in (status, dead, retries, ledger, audit, import_, auth, cursor, new_handler, replay_eml):
     cli.add_command(verb)
 
 

@@ -58,22 +58,33 @@ def run_handler(  # noqa: PLR0913 - one parameter a fact about the mail or the c
 
 def run_trial(trial: Trial, mails: Iterable[Mail], tell: Callable[[Outcome], None]) -> Exception | None:
     """Run a trial on an event loop like a worker's; returns what startup raised, if it did."""
+    if _a_loop_runs():
+        raise RuntimeError(
+            "run_handler has an event loop of its own, and here one is running already. "
+            "remedy: call it from a plain def, or await asyncio.to_thread(run_handler, ...)"
+        )
+    return uvloop.run(trial.run(mails, tell))
+
+
+def _a_loop_runs() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return uvloop.run(trial.run(mails, tell))
-    raise RuntimeError(
-        "run_handler has an event loop of its own, and here one is running already. "
-        "remedy: call it from a plain def, or await asyncio.to_thread(run_handler, ...)"
-    )
+        return False
+    return True
 
 
 def found_handler(handler: object, config: Config, config_path: Path | None) -> Handler:
     """The handler that is meant; raises HandlerLoadError."""
     if not isinstance(handler, str):
         return inspected(getattr(handler, "__qualname__", type(handler).__qualname__), handler)
-    section = msgspec.structs.replace(config.handler, target=handler, handlers=[])
-    return chain.load(msgspec.structs.replace(config, handler=section), search_paths(config_path))
+    return chain.load(with_target(config, handler), search_paths(config_path))
+
+
+def with_target(config: Config, target: str) -> Config:
+    """The configuration with this handler alone."""
+    section = msgspec.structs.replace(config.handler, target=target, handlers=[])
+    return msgspec.structs.replace(config, handler=section)
 
 
 def read_eml(eml: Eml) -> bytes:

@@ -1,0 +1,1 @@
+"""For whoever writes a handler: a starter, one mail by hand, and reload on change."""

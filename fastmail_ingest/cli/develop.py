@@ -1,0 +1,80 @@
+"""The verbs for whoever writes a handler: a starter, and single mails by hand."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from fastmail_ingest.cli.options import chosen, config_option, json_option
+
+
+@click.command("new-handler")
+@click.argument("name", metavar="[NAME]", default="mail_handler")
+@click.option(
+    "--directory", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="D",
+    help="Where the files go [default: here].",
+)  # fmt: skip
+@click.option(
+    "--kind", type=click.Choice(["sync", "async", "batch"]), default="sync", show_default=True,
+    help="One mail at a time, several at once, or lists of mails.",
+)  # fmt: skip
+def new_handler(name: str, directory: Path, kind: Literal["sync", "async", "batch"]) -> None:
+    """Write a commented handler to start from, its test and a sample mail.
+
+    NAME is the module's [default: mail_handler]. Where there is no supervisor.toml, one is written, too.
+    A file that is there is never overwritten.
+
+    \b
+    Examples:
+      fastmail-ingest new-handler
+      fastmail-ingest new-handler shop --kind async --directory shop-mails
+    """
+    from fastmail_ingest.app.develop import starter  # noqa: PLC0415 - see main
+
+    written = starter.write_starter(name, directory, kind)
+    for path in written:
+        click.echo(f"wrote {path}")
+    if directory / starter.CONFIGURATION not in written:
+        click.echo(f'{directory / starter.CONFIGURATION} stays as it is; to use it: target = "{name}:handle"')
+    move = f"cd {shlex.quote(str(directory))} && " if directory != Path() else ""
+    click.echo("next:")
+    click.echo(f"  {move}python -m pytest test_{name}.py")
+    click.echo(f"  {move}fastmail-ingest replay-eml {name}.eml --handler {name}:handle")
+
+
+@click.command("replay-eml")
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+)  # fmt: skip
+@click.option("--handler", default="", metavar="MODULE:FUNCTION", help="[default: that of the configuration]")
+@click.option("--attempt", type=click.IntRange(1), default=1, metavar="N", help="As if it came the Nth time.")
+@json_option
+@config_option
+def replay_eml(
+    files: tuple[Path, ...], handler: str, attempt: int, as_json: bool, config_path: Path | None
+) -> None:
+    """Give single mails (.eml; - is standard input) to a handler, and see what becomes of them.
+
+    It is called as a worker calls it, startup and shutdown included; only Redis is not asked and nothing is
+    remembered. What the handler does, it does in earnest.
+
+    \b
+    Examples:
+      fastmail-ingest replay-eml mail.eml
+      fastmail-ingest replay-eml mail.eml other.eml --handler shop:handle
+      fastmail-ingest dead show 1795556573740-0 --eml - | fastmail-ingest replay-eml -
+
+    \b
+    Exit code: 0 all are done, 1 one is not, 2 no such file or handler.
+    """
+    from fastmail_ingest.app.develop import replay  # noqa: PLC0415 - heavy; --help must not pay for it
+    from fastmail_ingest.config import load  # noqa: PLC0415
+
+    path = chosen(config_path)
+    config = load(path, os.environ, require_accounts=False)
+    order = replay.ReplayOrder(files, handler, attempt)
+    sys.exit(replay.replay(config, path, order, as_json=as_json))

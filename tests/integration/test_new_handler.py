@@ -1,0 +1,84 @@
+"""What `new-handler` writes stands on its own: its test passes, and ruff and mypy have nothing to say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastmail_ingest.config import load
+
+
+def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words], cwd=directory, capture_output=True, text=True, check=False
+    )
+
+
+def new_handler(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run(directory, "fastmail_ingest", "new-handler", *words)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "batch"])
+def test_what_is_written_passes_every_check(tmp_path: Path, kind: str) -> None:
+    made = new_handler(tmp_path, "shop_mails", "--kind", kind)
+    assert made.returncode == 0, made.stderr
+    names = {"shop_mails.py", "test_shop_mails.py", "shop_mails.eml", "supervisor.toml"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    for command in (
+        ["pytest", "-q", "-p", "no:cacheprovider", "test_shop_mails.py"],
+        ["ruff", "check", "--isolated", "--no-cache", "."],
+        ["ruff", "format", "--isolated", "--no-cache", "--check", "."],
+        ["mypy", "--strict", "--cache-dir", "/dev/null", "shop_mails.py", "test_shop_mails.py"],
+        ["fastmail_ingest", "replay-eml", "shop_mails.eml"],
+    ):
+        result = run(tmp_path, *command)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert (
+        load(tmp_path / "supervisor.toml", {}, require_accounts=False).handler.target == "shop_mails:handle"
+    )
+
+
+def test_the_test_that_is_written_can_fail(tmp_path: Path) -> None:
+    new_handler(tmp_path, "shop_mails")
+    handler = tmp_path / "shop_mails.py"
+    handler.write_text(handler.read_text().replace('raise Reject("nobody', 'raise ValueError("nobody'))
+    result = run(tmp_path, "pytest", "-q", "-p", "no:cacheprovider")
+    assert result.returncode == 1
+    assert "failed: ValueError: nobody sent it; again in" in result.stdout
+
+
+def test_the_commands_it_names_run_as_they_are_printed(tmp_path: Path) -> None:
+    made = new_handler(tmp_path, "--directory", "my mails")
+    commands = made.stdout.partition("next:\n")[2].splitlines()
+    assert len(commands) == 2
+    for command in commands:
+        path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+        result = subprocess.run(
+            ["sh", "-c", command], cwd=tmp_path, env={"PATH": path}, capture_output=True, check=False
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "shop_mails.eml").write_text("mine")
+    (tmp_path / "supervisor.toml").write_text("# mine\n")
+    made = new_handler(tmp_path, "shop_mails")
+    assert made.returncode == 2
+    assert "remedy: another NAME" in made.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"shop_mails.eml", "supervisor.toml"}
+    other = new_handler(tmp_path, "other_mails")
+    assert other.returncode == 0
+    assert 'target = "other_mails:handle"' in other.stdout
+    assert (tmp_path / "supervisor.toml").read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["class", "a-b", "../up", "email", "msgspec", "fastmail_ingest", "ümlaut", "a:handle", "1st"]
+)
+def test_a_name_that_cannot_be_a_module_of_ones_own_is_refused(tmp_path: Path, name: str) -> None:
+    made = new_handler(tmp_path, name)
+    assert made.returncode == 2
+    assert "remedy" in made.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path.parent / "up.py").exists()
