@@ -68,7 +68,7 @@ class Room:
         return done
 
     def is_there(self) -> bool:
-        """Whether there is room for more than what is under way. Raises Stopped when told to stop meanwhile."""
+        """Whether there is room for more than what is under way. Raises Stopped when told to stop."""
         self._measure_memory()
         return not too_full(self._marks, self._load, pausing=True)
 
