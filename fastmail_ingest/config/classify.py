@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from fastmail_ingest.config.outgoing import STREAM, STREAM_WORDS
 from fastmail_ingest.config.section import DAY_S, TIB, Section, expects
 from fastmail_ingest.model.classification import Problem
 
@@ -59,6 +60,8 @@ class ClassifyConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(
             description="Add each result to this stream, too, in the Redis of [redis_stream]. Empty: only "
             "hand it on to the next handler.",
+            pattern=rf"^\Z|{STREAM}",
+            extra=expects(STREAM_WORDS),
             examples=["mail-classes"],
         ),
     ] = ""

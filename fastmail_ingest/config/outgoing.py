@@ -11,7 +11,10 @@ from fastmail_ingest.config.section import DAY_S, MIB, ONE_LINE, Section, expect
 _HTTP_URL = r"^\Z|^https?://[^\x00-\x20\x7f@/?#]+([/?][^\x00-\x20\x7f#]*)?\Z"
 _REDIS_URL = r"^\Z|^(redis|rediss|unix)://[^\x00-\x20\x7f]+\Z"
 _HEADER_NAME = r"^[!-9;-~]+\Z"  # RFC 5322, 3.6.8: printable ASCII without the colon
-_NO_CONTROL = r"^[^\x00-\x1f\x7f]+\Z"
+# Braces name the slot on a Redis Cluster: one pair at most, or a second key could not be put beside it.
+_PLAIN = r"[^\x00-\x1f\x7f{}]"
+STREAM = rf"^(?=.){_PLAIN}*({{{_PLAIN}+}}{_PLAIN}*)?\Z"
+STREAM_WORDS = "a key without control characters, with at most one hash tag in braces"
 
 
 class DocumentSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,8 +112,8 @@ class RedisStreamConfig(DocumentSection, frozen=True, kw_only=True, forbid_unkno
         str,
         Meta(
             description="The stream's key. What you read, remove: nothing is trimmed by us.",
-            pattern=_NO_CONTROL,
-            extra=expects("a non-empty string without control characters"),
+            pattern=STREAM,
+            extra=expects(STREAM_WORDS),
         ),
     ] = "mails"
     format: Annotated[
