@@ -2,11 +2,13 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from fastmail_ingest.app.develop.reload_role import Watch
 from fastmail_ingest.app.node import node_id
 from fastmail_ingest.app.roles import main_roles, server_role, slot_table
 from fastmail_ingest.app.runtime import Runtime, knowing_redis, reloaded
@@ -95,11 +97,23 @@ def replace_redis(config: Config, running: Config) -> Config:
     return msgspec.structs.replace(config, redis=running.redis, blobs=blobs)
 
 
-def supervise(config: Config, config_path: Path | None, *, once: bool, load: Callable[[], Config]) -> int:
+def supervise(
+    config: Config,
+    config_path: Path | None,
+    *,
+    once: bool,
+    load: Callable[[], Config],
+    reload_on_change: bool = False,
+) -> int:
     """Run until stopped, or with `once` until all is done; returns the exit code."""
+    # Compiled files go by the second in which a source was changed: too coarse for somebody at work on it.
+    sys.dont_write_bytecode |= reload_on_change
     household = Household(config, config_path, once=once)
+    watch = Watch(lambda: household.runtime, config_path) if reload_on_change else None
     household.check_redis()
     roles = household.roles()
+    if watch is not None:
+        roles.append(watch.role())
     table = household.table = slot_table(roles, household.runtime)
     _log.info(
         "%d workers, %d mailboxes of %d accounts, handler %s, Redis %s",
@@ -109,11 +123,17 @@ def supervise(config: Config, config_path: Path | None, *, once: bool, load: Cal
         ", ".join(config.handler.targets),
         mask_url(household.runtime.redis_url),
     )
+
+    def reload() -> bool:
+        if watch is not None:
+            watch.note()
+        return household.reload(load)
+
     supervisor = Supervisor(
         roles,
         table,
         config.supervisor.drain_timeout,
-        on_reload=lambda: household.reload(load),
+        on_reload=reload,
         on_status=lambda: log_status(table, roles),
         find_stuck=Watchdog(table, config.supervisor.stall_timeout),
     )

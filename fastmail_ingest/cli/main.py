@@ -51,7 +51,11 @@ def cli() -> None:
     help="Hand over each mail that is there, then stop; retries wait.",
 )
 @click.option("--dry-run", is_flag=True, help="Show which mails would be handled; write nothing anywhere.")
-def supervise(config_path: Path | None, procs: str | None, once: bool, dry_run: bool) -> None:
+@click.option(
+    "--reload", is_flag=True,
+    help="For development only: when a source of your handler or the configuration changes, do as on HUP.",
+)  # fmt: skip
+def supervise(config_path: Path | None, procs: str | None, once: bool, dry_run: bool, reload: bool) -> None:
     """Fetch mail and run your handler in a supervised pool of workers.
 
     \b
@@ -59,6 +63,7 @@ def supervise(config_path: Path | None, procs: str | None, once: bool, dry_run: 
       fastmail-ingest supervise --procs auto
       fastmail-ingest supervise --config supervisor.toml --once
       fastmail-ingest supervise --dry-run
+      fastmail-ingest supervise --procs 1 --reload
 
     \b
     Signals: TERM or INT (Ctrl-C) drain, once more shortens; QUIT stops now; HUP reloads;
@@ -66,7 +71,9 @@ def supervise(config_path: Path | None, procs: str | None, once: bool, dry_run: 
     """
     from fastmail_ingest.cli import run  # noqa: PLC0415 - heavy; --help must not pay for it
 
-    sys.exit(run.supervise(config_path, procs, once=once, dry_run=dry_run))
+    if reload and (once or dry_run):
+        raise click.UsageError("--reload goes with neither --once nor --dry-run")
+    sys.exit(run.supervise(config_path, procs, once=once, dry_run=dry_run, reload=reload))
 
 
 @cli.command()

@@ -12,7 +12,7 @@ from fastmail_ingest.errors import ConfigError
 from fastmail_ingest.telemetry import logs
 
 
-def supervise(config_path: Path | None, procs: str | None, *, once: bool, dry_run: bool) -> int:
+def supervise(config_path: Path | None, procs: str | None, *, once: bool, dry_run: bool, reload: bool) -> int:
     """`fastmail-ingest supervise`."""
     path = chosen(config_path)
 
@@ -27,7 +27,7 @@ def supervise(config_path: Path | None, procs: str | None, *, once: bool, dry_ru
         return show(config, path)
     from fastmail_ingest.app.supervise import supervise as work  # noqa: PLC0415
 
-    return work(config, path, once=once, load=read)
+    return work(config, path, once=once, load=read, reload_on_change=reload)
 
 
 def demo(*, once: bool, rate: float, procs: str | None) -> int:
