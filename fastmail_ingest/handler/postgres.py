@@ -47,6 +47,8 @@ class Postgres:
     @batch_handler
     def __call__(self, emails: Sequence[Email]) -> None:
         """Write the rows of mails that have none yet; committed when it returns."""
+        # In one order for all: two batches that wait for each other's rows would be a deadlock.
+        emails = sorted(emails, key=lambda email: email.id)
         rows = [(record_of(email), self._raw(email)) for email in emails]
         enclosed = {record.id: self._enclosed(email) for (record, _), email in zip(rows, emails, strict=True)}
         with self._lock:

@@ -9,13 +9,13 @@ from types import ModuleType
 import pytest
 
 from fastmail_ingest.config import Config, HandlerConfig
-from fastmail_ingest.errors import HandlerLoadError
+from fastmail_ingest.errors import HandlerLoadError, Reject
 from fastmail_ingest.handler import builtin, hooks
 from fastmail_ingest.handler.chain import load
 from fastmail_ingest.policy.backoff import Backoff
 
 MODULE = """
-from fastmail_ingest import batch_handler
+from fastmail_ingest import Reject, batch_handler
 seen = []
 def one(email): seen.append(("one", email))
 def two(email): seen.append(("two", email))
@@ -23,6 +23,12 @@ async def three(email): seen.append(("three", email))
 def fails(email): raise KeyError("customer")
 @batch_handler
 def many(emails): seen.append(("many", emails))
+@batch_handler
+async def many_async(emails): seen.append(("many async", emails))
+@batch_handler
+def rejects(emails): return [Reject("not for us")]
+@batch_handler
+def confuses(emails): return [None, None]
 def startup(): seen.append("startup")
 async def shutdown(): seen.append("shutdown")
 class Pool:
@@ -84,11 +90,22 @@ def test_what_one_raises_is_the_outcome_and_those_behind_are_not_called(module: 
     assert module.seen == [("one", "mail"), ("one", "mail")]
 
 
-@pytest.mark.usefixtures("module")
-def test_a_batch_handler_stands_alone() -> None:
+def test_a_batch_handler_gets_lists_of_one_in_a_chain(module: ModuleType) -> None:
     assert load(config("many"), []).is_batch
-    with pytest.raises(HandlerLoadError, match="cannot stand in a chain"):
-        load(config("one", "many"), [])
+    plain, is_async = load(config("one", "many"), []), load(config("one", "many_async"), [])
+    assert not plain.is_batch
+    plain.function("mail")
+    asyncio.run(is_async.function("mail"))
+    assert module.seen == [("one", "mail"), ("many", ["mail"]), ("one", "mail"), ("many async", ["mail"])]
+
+
+def test_what_a_batch_handler_says_of_its_mail_is_the_outcome_of_a_chain(module: ModuleType) -> None:
+    for word, error in (("rejects", Reject), ("confuses", TypeError)):
+        with pytest.raises(error):
+            load(config(word, "one"), []).function("mail")
+        with pytest.raises(error):
+            asyncio.run(load(config(word, "three"), []).function("mail"))
+    assert module.seen == []
 
 
 def test_hooks_are_those_of_the_module_or_of_the_object(module: ModuleType) -> None:

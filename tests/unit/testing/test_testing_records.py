@@ -68,7 +68,13 @@ def orders(tmp_path: Path) -> Orders:
     Effects(tmp_path / "effects.db").make()
     mishaps = {"raise": Mishap.RAISE_ONCE}
     return Orders(
-        "noop", ".", "", str(tmp_path / "records"), str(tmp_path / "effects.db"), str(tmp_path / "marks"), mishaps
+        "noop",
+        ".",
+        "",
+        str(tmp_path / "records"),
+        str(tmp_path / "effects.db"),
+        str(tmp_path / "marks"),
+        mishaps,
     )
 
 

@@ -1,0 +1,200 @@
+"""Lines of JSON: one a mail, none torn, none doubled, whoever is killed at whatever point."""
+
+import base64
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.kept_mail import PLAIN, WITH_ATTACHMENT, deaths, mail
+
+from fastmail_ingest.config.boxed_files import JsonlConfig
+from fastmail_ingest.errors import ConfigError, HandlerLoadError
+from fastmail_ingest.handler import line_files
+from fastmail_ingest.handler.jsonl import Jsonl
+from fastmail_ingest.handler.line_files import INDEX_NAME, LineFiles, Rotation
+
+NOW = 1_764_000_000.0  # 2025-11-24 16:00 UTC
+DAY_S = 86400.0
+
+
+def handler(directory: Path, **settings: Any) -> Jsonl:
+    made = Jsonl(JsonlConfig(directory=str(directory), **settings), 90)
+    made.startup()
+    return made
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("mails-*.jsonl"))
+
+
+def lines(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in files(directory) for line in path.read_bytes().splitlines()]
+
+
+def ids(directory: Path) -> list[str]:
+    return [line["id"] for line in lines(directory)]
+
+
+def expected(count: int) -> list[str]:
+    return [f"a:INBOX:7:{uid}" for uid in range(count)]
+
+
+def test_a_line_holds_the_mail(tmp_path: Path) -> None:
+    handler(tmp_path, raw=True)([mail(0), mail(1, WITH_ATTACHMENT)])
+    first, second = lines(tmp_path)
+    assert (first["subject"], first["to"]) == ("Grüße", ["bob@example.com", "c@example.com"])
+    assert (first["date"], first["text"].strip()) == ("2025-01-06T08:00:00Z", "Hello Bob")
+    assert base64.b64decode(first["raw"]) == PLAIN
+    assert second["attachments"] == [{"filename": "a.pdf", "content_type": "application/pdf"}]
+
+
+def test_how_much_of_the_text_is_written(tmp_path: Path) -> None:
+    handler(tmp_path / "preview", text="preview")([mail(0)])
+    handler(tmp_path / "none", text="none")([mail(0)])
+    (preview,), (none,) = lines(tmp_path / "preview"), lines(tmp_path / "none")
+    assert preview["preview"] == "Hello Bob"
+    assert "text" not in preview
+    assert not {"text", "preview", "raw"} & none.keys()
+
+
+def test_a_mail_that_comes_again_gets_no_second_line(tmp_path: Path) -> None:
+    one, other = handler(tmp_path), handler(tmp_path)  # as two workers have them
+    one([mail(0), mail(1)])
+    other([mail(1, attempt=2), mail(2), mail(2)])
+    one([mail(0), mail(3)])
+    assert ids(tmp_path) == expected(4)
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    handler(tmp_path / "new")([mail(0)])
+    found = [tmp_path / "new", *(tmp_path / "new").iterdir()]
+    assert [path.stat().st_mode & 0o077 for path in found] == [0] * len(found)
+
+
+@pytest.mark.parametrize("patch", [(os, "fsync"), (line_files, "_is_new"), (line_files, "sync_directory")])
+def test_killed_at_whatever_point_each_mail_has_one_line(tmp_path: Path, patch: tuple[object, str]) -> None:
+    mails = [mail(uid, attempt=2) for uid in range(5)]
+
+    def write(directory: Path) -> None:
+        handler(directory, rotate_bytes=300)(mails[:3])
+        handler(directory, rotate_bytes=300)(mails[3:])
+
+    for left in deaths(write, tmp_path, patch):
+        handler(left, rotate_bytes=300)(mails)
+        assert sorted(ids(left)) == expected(5)
+
+
+def test_what_a_kill_left_torn_is_cut_off_and_whole_lines_are_taken_over(tmp_path: Path) -> None:
+    first = handler(tmp_path)
+    first([mail(0)])
+    (path,) = files(tmp_path)
+    whole = path.read_bytes().replace(b":7:0", b":7:1")
+    with path.open("ab") as file:
+        file.write(whole + whole.replace(b":7:1", b":7:2")[:50])
+    first([mail(1, attempt=2), mail(2, attempt=2)])
+    assert ids(tmp_path) == expected(3)
+
+
+def test_startup_cuts_off_a_torn_line(tmp_path: Path) -> None:
+    handler(tmp_path)([mail(0)])
+    (path,) = files(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"id": "a:INB')
+    handler(tmp_path)
+    assert path.read_bytes() == whole
+
+
+def test_what_a_machine_without_power_left_is_cut_off(tmp_path: Path) -> None:
+    handler(tmp_path)([mail(0)])
+    (path,) = files(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(100) + b"\n" + whole.replace(b":7:0", b":7:1"))
+    handler(tmp_path)([mail(1, attempt=2)])
+    assert ids(tmp_path) == expected(2)
+
+
+def test_a_lost_index_is_made_anew_and_what_others_wrote_stays(tmp_path: Path) -> None:
+    first = handler(tmp_path)
+    first([mail(0), mail(1)])
+    first.shutdown()
+    (path,) = files(tmp_path)
+    zero, one = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(zero + b"a note\n" + one + b'{"id": "torn')
+    for left in tmp_path.glob(f"{INDEX_NAME}*"):
+        left.unlink()
+    handler(tmp_path)([mail(uid, attempt=2) for uid in range(3)])
+    kept = path.read_bytes().splitlines(keepends=True)
+    assert kept[:3] == [zero, b"a note\n", one]
+    assert [json.loads(line)["id"] for line in kept[3:]] == ["a:INBOX:7:2"]
+
+
+def test_files_that_were_taken_away_are_not_missed(tmp_path: Path) -> None:
+    first = handler(tmp_path)
+    first([mail(0)])
+    files(tmp_path)[0].unlink()
+    first([mail(0, attempt=2), mail(1)])
+    assert ids(tmp_path) == ["a:INBOX:7:1"]
+
+
+def test_a_new_file_above_the_size(tmp_path: Path) -> None:
+    first = handler(tmp_path, rotate_bytes=1)
+    for uid in range(3):
+        first([mail(uid)])
+    assert [path.name[-10:] for path in files(tmp_path)] == ["0001.jsonl", "0002.jsonl", "0003.jsonl"]
+    assert ids(tmp_path) == expected(3)
+
+
+def line_of(key: str) -> tuple[str, Any]:
+    return key, lambda: json.dumps({"id": key}).encode() + b"\n"
+
+
+def test_a_new_file_each_day_and_keys_are_forgotten(tmp_path: Path) -> None:
+    made = LineFiles("[jsonl] directory", tmp_path, Rotation(0, daily=True, keep_days=2))
+    for day in range(3):
+        made.append([line_of("a"), line_of(f"day {day}")], NOW + day * DAY_S)
+    assert [path.name for path in files(tmp_path)] == [
+        "mails-2025-11-24.0001.jsonl", "mails-2025-11-25.0001.jsonl", "mails-2025-11-26.0001.jsonl",
+    ]  # fmt: skip
+    assert ids(tmp_path) == ["a", "day 0", "day 1", "day 2"]
+    made.append([line_of("a")], NOW + 3 * DAY_S)
+    assert ids(tmp_path)[-1] == "a"
+
+
+def test_one_file_for_ever(tmp_path: Path) -> None:
+    made = LineFiles("[jsonl] directory", tmp_path, Rotation(0, daily=False, keep_days=2))
+    for day in range(3):
+        made.append([line_of(f"day {day}")], NOW + day * DAY_S)
+    assert len(files(tmp_path)) == 1
+
+
+def test_a_mail_that_cannot_be_written_takes_no_other_with_it(tmp_path: Path) -> None:
+    class Unreadable(type(mail(1))):  # type: ignore[misc]
+        @property
+        def subject(self) -> str:
+            raise OSError("its file is gone")
+
+    bad = Unreadable(mail(1)._envelope)
+    first = handler(tmp_path)
+    with pytest.raises(OSError, match="gone"):
+        first([mail(0), bad, mail(2)])
+    first([mail(0, attempt=2)])
+    first([mail(2, attempt=2)])
+    assert ids(tmp_path) == ["a:INBOX:7:0", "a:INBOX:7:2"]
+
+
+def test_a_wrong_place_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "file", tmp_path / "file" / "below", Path("a\0b")):
+        with pytest.raises(HandlerLoadError, match=r"\[jsonl\] directory.*remedy: "):
+            Jsonl(JsonlConfig(directory=str(wrong)), 90)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_index_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / INDEX_NAME) as other:
+        other.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(ConfigError, match="another program"):
+        handler(tmp_path)
