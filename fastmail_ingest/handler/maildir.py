@@ -79,8 +79,8 @@ class Maildir:
     def _make(self, folder: Path) -> None:
         if folder in self._made:
             return
-        for name in _SUBFOLDERS:
-            make_directory(folder / name)
+        for directory in (self._root, folder, *(folder / name for name in _SUBFOLDERS)):
+            make_directory(directory)
         if folder != self._root:
             # Tells delivery agents that this is a folder of the Maildir above (Maildir++).
             (folder / "maildirfolder").touch(mode=PRIVATE_FILE)

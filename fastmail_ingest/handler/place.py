@@ -37,7 +37,7 @@ def check_file(setting: str, path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make it with all above it, private to us; one that is there stays as it is."""
+    """Make it, private to us, and what is missing above it; one that is there stays as it is."""
     path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
 
 
