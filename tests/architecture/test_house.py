@@ -58,7 +58,7 @@ def test_every_command_in_the_documents_is_known(document: str, verbs: set[str])
 def test_every_option_in_the_documents_is_known(document: str) -> None:
     text = (ROOT / document).read_text()
     for verb, second, words in re.findall(
-        r"^fastmail-ingest (\w+)((?: [a-z]+\b)?)([^#\n]*)", text, re.MULTILINE
+        r"^fastmail-ingest ([\w-]+)((?: [a-z]+\b(?!\.))?)([^#\n]*)", text, re.MULTILINE
     ):
         known = run(sys.executable, "-m", "fastmail_ingest", verb, *second.split(), "--help").stdout
         for option in re.findall(r"--[a-z-]+", words):
@@ -88,6 +88,33 @@ def test_every_handler_in_the_readme_runs_as_it_stands(capsys: pytest.CaptureFix
         exec(block, names)
         names["handle"]([email] if "emails" in block else email)
         assert "Hello" in capsys.readouterr().out
+
+
+def test_the_hooks_in_the_readme_are_called(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if "startup" in block]
+    pool = (
+        "class AsyncConnectionPool:\n"
+        "    def __init__(self, conninfo, open): print(conninfo, open)\n"
+        "    async def open(self, wait): print('opened', wait)\n"
+        "    async def close(self): print('closed')\n"
+    )
+    (tmp_path / "psycopg_pool.py").write_text(pool)
+    (tmp_path / "readme_shop.py").write_text(f"{block}\n\nasync def handle(email): print(email.subject)\n")
+    (tmp_path / "a.eml").write_text("Subject: Hello\n\n")
+    command = [
+        sys.executable,
+        "-m",
+        "fastmail_ingest",
+        "replay-eml",
+        "a.eml",
+        "--handler",
+        "readme_shop:handle",
+    ]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert [line for line in said.splitlines() if not line.startswith((" ", "a.eml", "done"))] == [
+        "dbname=shop False", "opened True", "Hello", "closed",
+    ]  # fmt: skip
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:
