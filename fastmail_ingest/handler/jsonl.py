@@ -4,6 +4,7 @@ import base64
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ class Jsonl:
             self._files.append(self._lines(emails), time.time())
 
     def _lines(self, emails: Sequence[Email]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        return ((clean(email.id), partial(self._line, email)) for email in emails)
+        # Copies: what is parsed of a mail goes away with it, not with the batch.
+        return ((clean(email.id), partial(self._line, copy(email))) for email in emails)
 
     def _line(self, email: Email) -> bytes:
         record = record_of(email, text=self._section.text != "none")

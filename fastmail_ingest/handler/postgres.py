@@ -9,13 +9,14 @@ from psycopg.conninfo import conninfo_to_dict
 from fastmail_ingest.config.boxed_files import PostgresConfig
 from fastmail_ingest.errors import HandlerLoadError
 from fastmail_ingest.handler.postgres_table import Rows, Table
-from fastmail_ingest.handler.record import Enclosed, enclosed_in, record_of
+from fastmail_ingest.handler.record import Enclosed, enclosed_in, portions, record_of
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.handler import batch_handler
 
 _CONNECT_TIMEOUT_S = 10
 # A server that is gone without a word must not hold a worker for the hours that TCP would wait.
 _TCP_TIMEOUT_MS = 30_000
+_KEEPALIVE_S = 10
 
 
 class Postgres:
@@ -48,19 +49,22 @@ class Postgres:
     def __call__(self, emails: Sequence[Email]) -> None:
         """Write the rows of mails that have none yet; committed when it returns."""
         # In one order for all: two batches that wait for each other's rows would be a deadlock.
-        emails = sorted(emails, key=lambda email: email.id)
-        rows = [(record_of(email), self._raw(email)) for email in emails]
-        enclosed = {record.id: self._enclosed(email) for (record, _), email in zip(rows, emails, strict=True)}
-        with self._lock:
-            kept = self._connection is not None
-            try:
-                self._write(rows, enclosed)
-            except psycopg.OperationalError:
-                # A connection that was kept may have died in peace, by a restart of the server say. To write
-                # again is safe even if the server has done it: the key keeps a second time from counting.
-                if not kept or self._connection is not None:
-                    raise
-                self._write(rows, enclosed)
+        for portion in portions(sorted(emails, key=lambda email: email.id)):
+            rows = [(record_of(email), self._raw(email)) for email in portion]
+            enclosed = {row.id: self._enclosed(email) for (row, _), email in zip(rows, portion, strict=True)}
+            with self._lock:
+                self._write_patiently(rows, enclosed)
+
+    def _write_patiently(self, rows: Rows, enclosed: dict[str, list[Enclosed]]) -> None:
+        kept = self._connection is not None
+        try:
+            self._write(rows, enclosed)
+        except psycopg.OperationalError:
+            # A connection that was kept may have died in peace, by a restart of the server say. To write
+            # again is safe even if the server has done it: the key keeps a second time from counting.
+            if not kept or self._connection is not None:
+                raise
+            self._write(rows, enclosed)
 
     def _write(self, rows: Rows, enclosed: dict[str, list[Enclosed]]) -> None:
         connection = self._connected()
@@ -81,6 +85,8 @@ class Postgres:
             client_encoding="UTF8",
             connect_timeout=_CONNECT_TIMEOUT_S,
             tcp_user_timeout=_TCP_TIMEOUT_MS,
+            keepalives_idle=_KEEPALIVE_S,
+            keepalives_interval=_KEEPALIVE_S,
             password=self._section.password or None,
         )
         try:

@@ -1,6 +1,7 @@
 """Lines of JSON: one a mail, none torn, none doubled, whoever is killed at whatever point."""
 
 import base64
+import errno
 import json
 import os
 import sqlite3
@@ -183,6 +184,20 @@ def test_a_mail_that_cannot_be_written_takes_no_other_with_it(tmp_path: Path) ->
     first([mail(0, attempt=2)])
     first([mail(2, attempt=2)])
     assert ids(tmp_path) == ["a:INBOX:7:0", "a:INBOX:7:2"]
+
+
+def test_a_full_disk_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = handler(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            first([mail(0), mail(1)])
+    first([mail(1, attempt=2), mail(0, attempt=2), mail(2)])
+    assert sorted(ids(tmp_path)) == expected(3)
 
 
 def test_a_wrong_place_is_refused_before_anything_starts(tmp_path: Path) -> None:
