@@ -78,17 +78,7 @@ class Postgres:
     def _connected(self) -> psycopg.Connection:
         if self._connection is not None:
             return self._connection
-        connection = psycopg.connect(
-            self._section.url,
-            autocommit=True,
-            application_name="fastmail-ingest",
-            client_encoding="UTF8",
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            tcp_user_timeout=_TCP_TIMEOUT_MS,
-            keepalives_idle=_KEEPALIVE_S,
-            keepalives_interval=_KEEPALIVE_S,
-            password=self._section.password or None,
-        )
+        connection = self._connect()
         try:
             self._table.make(connection)
         except BaseException:
@@ -96,6 +86,26 @@ class Postgres:
             raise
         self._connection = connection
         return connection
+
+    def _connect(self) -> psycopg.Connection:
+        try:
+            return psycopg.connect(
+                self._section.url,
+                autocommit=True,
+                application_name="fastmail-ingest",
+                client_encoding="UTF8",
+                connect_timeout=_CONNECT_TIMEOUT_S,
+                tcp_user_timeout=_TCP_TIMEOUT_MS,
+                keepalives_idle=_KEEPALIVE_S,
+                keepalives_interval=_KEEPALIVE_S,
+                password=self._section.password or None,
+            )
+        except psycopg.OperationalError as error:
+            said = " ".join(str(error).split())
+            raise type(error)(
+                f"[postgres] url: {said}. remedy: start the server, or correct url, password_file or PG... "
+                "in the environment"
+            ) from error
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -117,7 +117,7 @@ def test_while_the_server_is_away_the_breaker_is_told(postgres: PostgresServer, 
     postgres.kill()
     try:
         for _ in range(2):
-            with pytest.raises(psycopg.OperationalError) as caught:
+            with pytest.raises(psycopg.OperationalError, match=r"^\[postgres\] url: .*remedy: ") as caught:
                 made([mail(0)])
             assert speaks_of_a_dependency(caught.value, BreakerConfig().errors)
     finally:
