@@ -15,7 +15,11 @@ Kill everything around the handler by a seeded schedule, and see that nothing is
     print(report)
     assert report.ok, report
 
-For that a simulated mail server, a Redis of its own (redis-server or valkey-server on PATH, else the
+Mails as strangers send them, the same from the same seed, and sound ones with what is in them:
+
+    from fastmail_ingest.testing import hostile_mails, sound_mail
+
+For chaos, a simulated mail server, a Redis of its own (redis-server or valkey-server on PATH, else the
 `embedded` extra) and the real `fastmail-ingest supervise` run around it. Nothing but a temporary directory
 is touched.
 """
@@ -40,8 +44,12 @@ _CHAOS = {
     "Report": "report",
     "SimulatedMail": "mail",
     "Step": "plan",
+    "SoundMail": "mails.sound",
     "draw_steps": "plan",
+    "hostile_mail": "mails.hostile",
+    "hostile_mails": "mails.hostile",
     "run_chaos": "run",
+    "sound_mail": "mails.sound",
 }
 
 __all__ = ["Outcome", "run_handler"]
