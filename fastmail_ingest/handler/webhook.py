@@ -168,6 +168,8 @@ def _tls(ca_file: str) -> ssl.SSLContext:
 async def _beginning(response: aiohttp.ClientResponse) -> str:
     """The first printable characters of an answer; whatever happens to the rest, its status stands."""
     found = bytearray()
+    if response.content.at_eof():
+        return ""
     try:
         async with asyncio.timeout(ANSWER_WAIT_S):
             while len(found) < ANSWER_BYTES and (part := await response.content.read(ANSWER_BYTES)):
