@@ -1,10 +1,11 @@
 """How soon after a mail has come is the handler called, when the server wakes us by IDLE?
 
-    python bench/idle_latency.py [--mails 120] [--mean-gap 0.5] [--seed 1] [--server dovecot|simulator|both] [--json]
+    python bench/idle_latency.py [--mails 120] [--mean-gap 0.5] [--seed 1] [--server dovecot|simulator|both] [--importing N] [--json]
 
 Mails are appended over IMAP, one at a time, at random moments (exponential gaps), to a real Dovecot and to the
 simulator, each in a process of its own. A latency is from the OK to the APPEND until the handler's first line; if the
 handler is quicker than the OK, it is negative. Dovecot itself tells of a mail about half a second after it has come.
+With `--importing`, an mbox of so many mails of 18 KB is imported meanwhile, into the backfill lane.
 Needs: apt install redis-server dovecot-imapd
 """
 
@@ -22,6 +23,7 @@ from pathlib import Path
 import apparatus
 import msgspec
 from imapclient import IMAPClient
+from import_mbox import importing, write_mbox
 
 sys.path.insert(0, str(apparatus.ROOT / "tests"))
 
@@ -37,7 +39,8 @@ import time
 
 def handle(email):
     now = time.time_ns()
-    os.write(CALLS, f"{{email.header({NUMBER!r})}} {{now}}\\n".encode())
+    if number := email.header({NUMBER!r}):
+        os.write(CALLS, f"{{number}} {{now}}\\n".encode())
 """
 MAIL = "From: a@example.com\r\nSubject: {number}\r\n" + NUMBER + ": {number}\r\n\r\n" + "Hello.\r\n" * 200
 TARGETS_MS = {"dovecot": 1000.0, "simulator": 50.0}
@@ -76,11 +79,27 @@ def simulator() -> Iterator[tuple[int, str, str]]:
         process.wait()
 
 
+@contextmanager
+def old_mail(supervised: Supervised, directory: Path, count: int) -> Iterator[None]:
+    """Import an mbox meanwhile; fails if that ended too early to have been in the way."""
+    if not count:
+        yield
+        return
+    archive = directory / "old.mbox"
+    write_mbox(archive, count, 18_000)
+    process = importing(supervised, archive)
+    yield
+    if process.poll() is not None:
+        raise SystemExit("the import ended before the mails did: import more")
+    process.terminate()
+    process.wait()
+
+
 SERVERS = {"dovecot": dovecot, "simulator": simulator}
 
 
-def measure(name: str, mails: int, mean_gap_s: float, seed: int) -> Measured:
-    """Append and wait for the handler."""
+def measure(name: str, plan: tuple[int, float, int], backlog: int) -> Measured:
+    """Append mails (how many, mean gap in s, seed) and wait for the handler; `backlog` mails are imported."""
     redis = RedisServer(apparatus.need("redis-server", "redis-server"), appendfsync="everysec")
     directory = Path(tempfile.mkdtemp(prefix="fmi-idle-"))
     try:
@@ -89,13 +108,14 @@ def measure(name: str, mails: int, mean_gap_s: float, seed: int) -> Measured:
             supervised = Supervised(directory, port, redis.url, HANDLER, account=account)
             supervised.start()
             try:
-                latencies = _append(supervised, (port, user, password), (mails, mean_gap_s, seed))
+                with old_mail(supervised, directory, backlog):
+                    latencies = _append(supervised, (port, user, password), plan)
             finally:
                 supervised.stop()
     finally:
         redis.close()
     shutil.rmtree(directory)
-    return Measured(name, mails, **apparatus.percentiles([each / 1e6 for each in latencies]))
+    return Measured(name, plan[0], **apparatus.percentiles([each / 1e6 for each in latencies]))
 
 
 def _append(supervised: Supervised, login: tuple[int, str, str], plan: tuple[int, float, int]) -> list[int]:
@@ -127,10 +147,12 @@ def main() -> None:
     parser.add_argument("--mean-gap", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--server", choices=[*SERVERS, "both"], default="both")
+    parser.add_argument("--importing", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     names = list(SERVERS) if options.server == "both" else [options.server]
-    results = [measure(name, options.mails, options.mean_gap, options.seed) for name in names]
+    plan = options.mails, options.mean_gap, options.seed
+    results = [measure(name, plan, options.importing) for name in names]
     rows = [
         (
             each.server, str(each.mails), f"{each.p50:.1f}", f"{each.p99:.1f}", f"{each.max:.1f}",

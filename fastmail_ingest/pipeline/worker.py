@@ -8,11 +8,12 @@ from collections.abc import Callable
 import msgspec
 
 from fastmail_ingest.model.entry import Entry
+from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.ports import Journal, Lanes
 from fastmail_ingest.pipeline.runner import Around, Runner
-from fastmail_ingest.policy.batch import BatchAim, next_count
+from fastmail_ingest.policy.batch import BatchAim, for_old_mail, next_count
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +132,9 @@ class Worker:
         await self._runner.handle(taken, self._stopping)
         elapsed = time.monotonic() - started
         size = sum(len(entry.payload) for entry in taken.entries)
-        self._count = next_count(self._aim, self._count, taken.begun, elapsed, size)
+        # A read brings the entries of the lanes in their order: old mail, if there is some, comes last.
+        aim = self._aim if taken.entries[-1].lane is not Lane.BACKFILL else for_old_mail(self._aim)
+        self._count = next_count(aim, self._count, taken.begun, elapsed, size)
         self._hooks.batch_size(self._count)
         if taken.left and self._guard.closed and not self._stopping.is_set():
             await self._lanes.hand_back(taken.rest())

@@ -4,6 +4,9 @@ import msgspec
 
 GROWTH = 2.0  # a batch at most doubles: one lucky measurement must not make a hoard
 
+# Two batches may be before a live mail: one in hand, one read ahead.
+OLD_MAIL_SHARE = 0.1
+
 
 class BatchAim(msgspec.Struct, frozen=True):
     """What a worker may hold: about `target_s` of work, `bytes_max` of mail, `count_max` entries."""
@@ -11,6 +14,11 @@ class BatchAim(msgspec.Struct, frozen=True):
     target_s: float
     bytes_max: int
     count_max: int
+
+
+def for_old_mail(aim: BatchAim) -> BatchAim:
+    """The aim while old mail is imported: less in hand, since live mail has to wait until it is done."""
+    return msgspec.structs.replace(aim, target_s=aim.target_s * OLD_MAIL_SHARE)
 
 
 def next_count(aim: BatchAim, count: int, handled: int, elapsed_s: float, bytes_read: int) -> int:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from fastmail_ingest.model.mailbox import Cursor, MailboxState
 from fastmail_ingest.policy import backoff, budget, uidplan
 from fastmail_ingest.policy import width as widths
+from fastmail_ingest.policy.batch import BatchAim, for_old_mail, next_count
 from fastmail_ingest.policy.width import Width
 
 NOW = 1_700_000_000.0
@@ -139,3 +140,10 @@ def test_a_time_that_is_too_far_away_is_over() -> None:
     assert backoff.left_s(990.0, 1000.0) == 0.0
     assert backoff.left_s(1000.0 + backoff.LONGEST_S + 1, 1000.0) == 0.0
     assert backoff.left_s(float("nan"), 1000.0) == 0.0
+
+
+def test_while_old_mail_is_imported_a_worker_holds_less() -> None:
+    aim = BatchAim(target_s=0.1, bytes_max=1 << 30, count_max=512)
+    live = next_count(aim, 512, handled=100, elapsed_s=0.1, bytes_read=100)
+    old = next_count(for_old_mail(aim), 512, handled=100, elapsed_s=0.1, bytes_read=100)
+    assert (live, old) == (100, 10)
