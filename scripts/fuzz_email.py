@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of all that an Email says; see scripts/fuzz. The parser in Rust is run, not guided."""
+"""Coverage-guided fuzzing of all that an Email says; see scripts/fuzz. The parser in Rust runs unguided."""
 
 import sys
 from pathlib import Path
