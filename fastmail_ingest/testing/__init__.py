@@ -17,7 +17,11 @@ Kill everything around the handler by a seeded schedule, and see that nothing is
 
 Mails as strangers send them, the same from the same seed, and sound ones with what is in them:
 
-    from fastmail_ingest.testing import hostile_mails, sound_mail
+    from fastmail_ingest.testing import hostile_mails, run_handler, sound_mail
+
+    for raw in hostile_mails(seed=7, count=1000):
+        assert run_handler("shop:handle", raw).done
+    assert run_handler("shop:handle", sound_mail(seed=7, number=1).raw).done
 
 For chaos, a simulated mail server, a Redis of its own (redis-server or valkey-server on PATH, else the
 `embedded` extra) and the real `fastmail-ingest supervise` run around it. Nothing but a temporary directory

@@ -10,6 +10,7 @@ from support.everything import email_of
 from support.watched import watched
 
 from fastmail_ingest.model.email import Email
+from fastmail_ingest.testing import run_handler
 from fastmail_ingest.testing.mails.bombs import BOMBS
 from fastmail_ingest.testing.mails.damage import Damage
 from fastmail_ingest.testing.mails.hostile import DAMAGES, hostile_mail, hostile_mails
@@ -92,6 +93,18 @@ def test_watching_names_what_raises_hangs_and_kills() -> None:
         watched([2, 1, 0], lambda each: 1 // each)
     with pytest.raises(AssertionError, match="item 1 killed its process: -9"):
         watched(["1", "__import__('os').kill(__import__('os').getpid(), 9)"], eval)
+
+
+def test_a_handler_meets_them_in_a_test_of_its_own() -> None:
+    met: list[int] = []
+
+    def handle(email: Email) -> None:
+        met.append(len(email.subject) + len(email.text))
+
+    for raw in hostile_mails(seed=7, count=40):
+        outcome = run_handler(handle, raw)
+        assert outcome.done, (raw, outcome)
+    assert len(met) == 40
 
 
 def meant_files(mail: SoundMail) -> int:
