@@ -46,7 +46,9 @@ PROBLEMS = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "settings", "problem"), PROBLEMS)
+@pytest.mark.parametrize(
+    ("raw", "settings", "problem"), PROBLEMS, ids=["nobody", "no date", "bad date", "old", "large"]
+)
 def test_a_problem_is_noted_or_rejects(raw: bytes, settings: dict[str, int], problem: str) -> None:
     assert problem in classified(raw, **settings).problems
     outcome = run_handler(Classify(ClassifyConfig(reject=[problem], **settings), []), raw)
