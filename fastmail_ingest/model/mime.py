@@ -111,7 +111,7 @@ def _from_rust(mail: fast_mail_parser.PyLazyMail, defects: list[str]) -> ParsedM
         to=[_address(each) for each in mail.to],
         cc=[_address(each) for each in mail.cc],
         reply_to=[_address(each) for each in mail.reply_to],
-        date=mail.date_parsed,
+        date=_or(None, lambda: mail.date_parsed),  # a year beyond 9999, by its time zone
         text="\n".join(mail.text_plain),
         html="\n".join(mail.text_html),
         headers=mail.headers,
@@ -232,5 +232,8 @@ def _or(default: _T, read: Callable[[], _T]) -> _T:
     """Take what `read` gives; the stdlib raises many types on hostile input, all mean "unreadable"."""
     try:
         return read()
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, email.errors.MessageError):
+    except (
+        ValueError, OverflowError, LookupError, TypeError, AttributeError, RecursionError,
+        email.errors.MessageError,
+    ):  # fmt: skip
         return default
