@@ -46,7 +46,7 @@ FORMS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mailbox(dovecot: Dovecot) -> str:
     """A user whose INBOX has COUNT odd mails."""
     user = "odd"
