@@ -18,6 +18,7 @@ FastmailIngestError
 ├── LoginRefused           mail server or token endpoint refuse the credentials   exit 3
 │   ├── TokenRefused       it refused an access token: a fresh one may do
 │   └── GrantRevoked       the permission behind the tokens is gone: a human must give it anew
+├── StartupFailed          the handler's startup hook raised again and again      exit 4
 ├── ProtocolError          a peer sent what its protocol does not allow           exit 3
 ├── ArchiveError           a file or folder cannot be imported, or no further       exit 1
 │   └── ArchiveChanged     it is no longer what it was when it was last read
@@ -134,6 +135,12 @@ class GrantRevoked(LoginRefused):
 
     To find it out again asks no server.
     """
+
+
+class StartupFailed(FastmailIngestError):
+    """The handler's startup hook raised again and again, in a run that does not wait for ever."""
+
+    exit_code = EXIT_ROLE_FAILED
 
 
 class ProtocolError(FastmailIngestError):

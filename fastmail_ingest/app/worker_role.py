@@ -82,7 +82,7 @@ async def _work(runtime: Runtime, child: Child) -> int:
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     beating = loop.create_task(_beat(slot))
-    if runtime.handler.startup:
+    if runtime.handler.startup and not runtime.once:
         slot.ready()  # waiting for what the handler needs is no failure to start
     opened = await start_up(runtime.handler.startup, stopping, once=runtime.once)
     given_back = await worker.run()

@@ -4,8 +4,11 @@ import asyncio
 import inspect
 import logging
 import random
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
+from fastmail_ingest.errors import StartupFailed
 from fastmail_ingest.handler.load import Hook
 from fastmail_ingest.policy.backoff import Backoff, delay_s
 
@@ -14,12 +17,13 @@ _log = logging.getLogger(__name__)
 # What a handler opens (a database, another service) may not be there yet, after a restart of the machine say.
 PATIENCE = Backoff(first_s=0.5, multiplier=2.0, cap_s=30.0, jitter=0.2)
 ONCE_TRIES = 3
+_SHOWN_CHARS = 400  # of an exception's message: room is left for what to do
 
 
 async def start_up(hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool) -> bool:
     """Call each until it succeeds; False if we were told to stop before that.
 
-    With `once` somebody waits for the end: raises what the third try raised.
+    With `once` somebody waits for the end: raises StartupFailed when one has failed three times.
     """
     for hook in hooks:
         failures = 0
@@ -32,14 +36,28 @@ async def start_up(hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool
             except Exception as error:
                 failures += 1
                 if once and failures >= ONCE_TRIES:
-                    raise
+                    raise StartupFailed(_told(error)) from error
                 wait_s = delay_s(PATIENCE, failures, random.random())  # noqa: S311
+                # With `once` the error itself is told at the end, once for all workers.
                 _log.error(
-                    "the handler's startup failed: %s: %s; no mail is taken, next try in %.1f s",
-                    type(error).__name__, error, wait_s,
+                    "the handler's startup failed: %s; no mail is taken, next try in %.1f s",
+                    type(error).__name__ if once else f"{type(error).__name__}: {error}", wait_s,
                 )  # fmt: skip
                 await _pause(stopping, wait_s)
     return True
+
+
+def _told(error: Exception) -> str:
+    """The error with its place in the hook, and what to do."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    place = f" ({Path(frames[0].filename).name}:{frames[0].lineno})" if frames else ""
+    words = f"{type(error).__name__}: {error}"
+    shown = words if len(words) <= _SHOWN_CHARS else f"{words[:_SHOWN_CHARS]}..."
+    return (
+        f"the handler's startup failed {ONCE_TRIES} times: {shown}{place}. "
+        "remedy: mend it, or start what it opens (fastmail-ingest replay-eml shows its traceback), and run "
+        "again: the mails wait in the stream"
+    )
 
 
 async def shut_down(hooks: Sequence[Hook]) -> None:

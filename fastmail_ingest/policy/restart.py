@@ -25,6 +25,9 @@ class RestartPolicy(msgspec.Struct, frozen=True):
 BLAMED_BACKOFF = Backoff(first_s=0.05, multiplier=2.0, cap_s=1.0, jitter=0.3)
 
 
+# Somebody waits for the end of finite work: a child that cannot start is not tried for long.
+FINITE_FAILED_STARTS_MAX = 3
+
 STRIKES_FREE = 5
 STRIKES_WINDOW_S = 10.0
 

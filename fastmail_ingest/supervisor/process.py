@@ -22,6 +22,7 @@ class Process:
     asked_at: float = 0.0
     killed_for: str = ""
     killed_by_deadline: bool = False
+    was_ready: bool = False  # it was at work before it ended
 
 
 def deaf(process: Process, now: float, patience_s: float) -> bool:
@@ -40,6 +41,7 @@ class RoleState:
     young_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
     strikes: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
     was_ready: bool = False  # some child of the role was at work before: it can start
+    failed_starts: int = 0  # deaths in a row, each of a child that was not ready yet
     deadly: int = 0  # blamed deaths in a row between which the role finished nothing
     progress: int = 0  # what the role had finished at the last of them
     start_at: float = 0.0

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 COUNTERS = 32
-MESSAGE_MAX_BYTES = 246
+MESSAGE_MAX_BYTES = 1022
 TOKEN_MAX_BYTES = 46
 
 # Numbers are written in native form at multiples of 8: one store each, so that no reader in another

@@ -3,18 +3,32 @@
 import logging
 import random
 
+from fastmail_ingest.errors import EXIT_ROLE_FAILED
 from fastmail_ingest.policy import restart
 from fastmail_ingest.supervisor.process import Process, RoleState
 
 _log = logging.getLogger(__name__)
 
 
-def plan_successor(process: Process, state: RoleState, now: float, how: str, *, struck: bool) -> str:
+def cannot_start(process: Process, state: RoleState, code: int) -> bool:
+    """Whether a child ended by itself before it could begin, and the next would end the same.
+
+    So it is if none of its role ever could, or if it says itself that it has tried again and again.
+    """
+    if process.was_ready or process.killed_for or code <= 0:
+        return False
+    return code == EXIT_ROLE_FAILED or not state.was_ready
+
+
+def plan_successor(process: Process, state: RoleState, now: float, *, struck: bool) -> str:
     """Set when the next child of the role may start; returns why the role is broken, empty if it is not.
 
     A child that was `struck` down from outside says nothing about its role, however short its life was.
     """
     role = process.role
+    state.failed_starts = 0 if process.was_ready else state.failed_starts + 1
+    if role.finite and state.failed_starts >= restart.FINITE_FAILED_STARTS_MAX:
+        return f"{role.name} cannot start, tried {state.failed_starts} times in a row"
     chance = random.random()  # noqa: S311 - spreads restarts, keeps no secret
     if role.cleared_up and process.slot.held():
         # Each piece of work is to blame for a limited number of deaths only: this ends by itself.
@@ -34,7 +48,7 @@ def plan_successor(process: Process, state: RoleState, now: float, how: str, *, 
         return ""
     verdict = restart.decide(role.restart, state.young_deaths, lived, now, chance)
     if isinstance(verdict, restart.RoleBroken):
-        return f"{role.name} died young {verdict.short_lives} times; last: {how}"
+        return f"{role.name} died young {verdict.short_lives} times"
     if lived < role.restart.short_life_s:
         state.young_deaths.append(now)
     state.start_at = verdict.at

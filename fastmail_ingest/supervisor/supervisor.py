@@ -16,7 +16,7 @@ from fastmail_ingest.supervisor.process import Process, RoleState, deaf, how_it_
 from fastmail_ingest.supervisor.report import Report
 from fastmail_ingest.supervisor.role import EXIT_WORN_OUT, Role
 from fastmail_ingest.supervisor.slots import SlotTable, State
-from fastmail_ingest.supervisor.successor import plan_successor
+from fastmail_ingest.supervisor.successor import cannot_start, plan_successor
 from fastmail_ingest.supervisor.wakeups import Wakeups
 
 _log = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ class Supervisor:
 
     def _bury(self, process: Process, code: int, now: float) -> None:
         role, state = process.role, self._states[process.role.name]
-        was_ready = process.slot.state is State.READY
+        was_ready = process.was_ready = process.slot.state is State.READY
         state.was_ready |= was_ready
         if process.killed_by_deadline:
             process.slot.release_all()  # the work in hand is not to blame
@@ -221,14 +221,13 @@ class Supervisor:
             _log.info("%s %d (pid %d) makes room for a fresh one", role.name, process.number, process.pid)
             return
         how = how_it_ended(process, code)
-        if not was_ready and not state.was_ready and not process.killed_for and code > 0:
-            # It ended by itself before it could begin: doing the same again would end the same.
-            self._fail(f"{role.name} cannot start: {how}")
+        if cannot_start(process, state, code):
+            self._fail(f"{role.name} cannot start", how)
             return
         # A child at work that somebody kills (the kernel, for want of memory) is not broken by that.
         struck = was_ready and not process.killed_for and code in (-signal.SIGKILL, -signal.SIGTERM, 0)
-        if broken := plan_successor(process, state, now, how, struck=struck):
-            self._fail(broken)
+        if broken := plan_successor(process, state, now, struck=struck):
+            self._fail(broken, how)
             return
         self.report.restarts += 1
         lived = now - process.started_at
@@ -237,10 +236,10 @@ class Supervisor:
             role.name, process.number, process.pid, lived, how,
         )  # fmt: skip
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, how: str) -> None:
         if not self.report.failed:
-            self.report.failed = reason
-            _log.error("%s", reason)
+            self.report.failed = f"{reason}: {how}"
+            _log.error("%s", self.report.failed)
         self.drain(reason)
 
     def _kill(self, process: Process, reason: str) -> None:

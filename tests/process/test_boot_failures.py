@@ -27,6 +27,13 @@ def test_one_message_and_the_exit_code(house, body, settings, code, words) -> No
     assert not run.children()
 
 
+def test_a_module_that_cannot_be_imported_ends_a_finite_run_before_it_begins(house) -> None:
+    run = house("\n\nraise RuntimeError('boom at import')\n")
+    assert run.run("--once") == 2, run.text()
+    assert run.text().count("boom at import") == 1
+    assert "restarting" not in run.text()
+
+
 @pytest.mark.parametrize(
     "account", ['user = "u"\npassword = "wrong"\ntls = "off"', 'user = "u"\npassword = "p"\ntls = "on"']
 )

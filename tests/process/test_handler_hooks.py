@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 from support.invariants import assert_invariants, dead_letters, done_count
@@ -73,6 +74,70 @@ def test_one_that_fails_is_tried_again_and_no_mail_is_taken(
     assert run.stop() == 0
     assert dead_letters(client) == []
     assert "0 restarts" in run.text()
+
+
+def test_with_once_one_that_always_fails_ends_the_run_soon_and_the_next_run_handles_the_mails(
+    house, simulated, redis_server, tmp_path: Path
+) -> None:
+    simulated.add(20)
+    run = house(BODY)
+    assert run.run("--once") == 4, run.text()
+    tries = Counter(lines(run, "refused"))
+    assert len(tries) <= 2, "no worker was started again"
+    assert max(tries.values()) == 3
+    assert run.text().count("the database is not up") == 1
+    assert "ConnectionError: the database is not up (handler_under_test.py:" in run.text()
+    assert "remedy: " in run.text()
+    assert "Traceback" not in run.text()
+    client = redis_server.client()
+    assert_invariants(client)
+    assert (lines(run, "mail"), dead_letters(client), done_count(client)) == ([], [], 0)
+    (tmp_path / "gate").touch()
+    assert run.run("--once") == 0, run.text()
+    assert len(lines(run, "mail")) == done_count(client) == 20
+    assert_invariants(client)
+
+
+def test_with_once_one_that_fails_later_on_ends_the_run_soon(house, simulated, redis_server) -> None:
+    simulated.add(20)
+    body = """
+
+    def startup():
+        os.write(CALLS, b"startup 0\\n")
+        if os.path.exists("gone"):
+            raise ConnectionError("the database is gone")
+
+    def handle(email):
+        os.write(CALLS, b"mail 0\\n")
+        os.close(os.open("gone", os.O_CREAT))
+    """
+    run = house(body, worker="procs = 1\nmax_mails = 5\nbatch_max = 1")
+    assert run.run("--once") == 4, run.text()
+    assert len(lines(run, "startup")) == 1 + 3
+    assert run.text().count("the database is gone") == 1
+    client = redis_server.client()
+    assert_invariants(client)
+    assert 0 < len(lines(run, "mail")) == done_count(client) < 20
+
+
+def test_with_once_one_that_kills_its_worker_is_tried_three_times(house, simulated, redis_server) -> None:
+    simulated.add(5)
+    body = """
+
+    import signal
+
+    def startup():
+        os.write(CALLS, b"startup 0\\n")
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def handle(email):
+        os.write(CALLS, b"mail 0\\n")
+    """
+    run = house(body, worker="procs = 1")
+    assert run.run("--once") == 4, run.text()
+    assert len(lines(run, "startup")) == 3
+    assert "worker cannot start, tried 3 times in a row" in run.text()
+    assert_invariants(redis_server.client())
 
 
 def test_a_stop_before_startup_succeeded_shuts_nothing_down(house, simulated) -> None:

@@ -9,10 +9,11 @@ from types import ModuleType
 import pytest
 
 from fastmail_ingest.config import Config, HandlerConfig
-from fastmail_ingest.errors import HandlerLoadError, Reject
+from fastmail_ingest.errors import HandlerLoadError, Reject, StartupFailed
 from fastmail_ingest.handler import builtin, hooks
 from fastmail_ingest.handler.chain import load
 from fastmail_ingest.policy.backoff import Backoff
+from fastmail_ingest.supervisor.slots import MESSAGE_MAX_BYTES
 
 MODULE = """
 from fastmail_ingest import Reject, batch_handler
@@ -159,11 +160,19 @@ def test_a_startup_that_fails_ends_when_we_stop() -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_with_once_a_startup_that_fails_again_and_again_is_told() -> None:
-    def fails() -> None:
-        raise ConnectionError("no database")
+    tries = []
 
-    with pytest.raises(ConnectionError, match="no database"):
+    def fails() -> None:
+        tries.append(1)
+        raise ConnectionError("no database" + "!" * 5000)
+
+    with pytest.raises(StartupFailed, match="3 times: ConnectionError: no database!") as raised:
         asyncio.run(hooks.start_up([fails], asyncio.Event(), once=True))
+    assert len(tries) == 3
+    told = str(raised.value)
+    assert f"({Path(__file__).name}:" in told
+    assert told.endswith("the mails wait in the stream")
+    assert len(told.encode()) <= MESSAGE_MAX_BYTES
 
 
 def test_a_shutdown_that_fails_keeps_the_others_from_nothing() -> None:
