@@ -20,7 +20,7 @@ from fastmail_ingest.model.entry import Entry, NewMail, Settlement
 from fastmail_ingest.model.identity import content_hash, content_key
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor
-from fastmail_ingest.model.mime import parse
+from fastmail_ingest.model.mime import Mail
 from fastmail_ingest.pipeline.batch import handle_inline
 from fastmail_ingest.pipeline.custody import Taken
 from fastmail_ingest.pipeline.guard import Guard
@@ -112,7 +112,12 @@ def test_parse(benchmark: BenchmarkFixture, large_mails: list[NewMail]) -> None:
     """MIME to subject, sender, text: 18 KB mean."""
     raws = [codec.decode(mail.payload).raw for mail in large_mails]
     benchmark.extra_info["mails"] = len(raws)
-    benchmark(lambda: [parse(raw) for raw in raws])
+    benchmark(lambda: [_read(raw) for raw in raws])
+
+
+def _read(raw: bytes) -> tuple[str, object, str]:
+    mail = Mail(raw)
+    return mail.head.subject, mail.head.from_, mail.text
 
 
 def test_parse_by_stdlib(benchmark: BenchmarkFixture, large_mails: list[NewMail]) -> None:

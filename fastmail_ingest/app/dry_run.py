@@ -13,7 +13,7 @@ from fastmail_ingest.errors import EXIT_OK, EXIT_UNAVAILABLE, FastmailIngestErro
 from fastmail_ingest.handler.chain import load as load_handler
 from fastmail_ingest.handler.modules import search_paths
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
-from fastmail_ingest.model.mime import parse
+from fastmail_ingest.model.mime import Mail
 from fastmail_ingest.policy import uidplan
 from fastmail_ingest.source.mailbox import Connection
 from fastmail_ingest.stream.connect import UNAVAILABLE
@@ -84,7 +84,7 @@ def _headers(source: Connection, cursor: Cursor, uid_next: int, window: int) -> 
 
 
 def _line(fetched: Fetched) -> str:
-    mail = parse(fetched.raw or b"")
-    sender = mail.sender.address if mail.sender else "nobody"
-    text = f"uid {fetched.uid}, {fetched.size} bytes, from {sender}: {mail.subject or '(no subject)'}"
+    head = Mail(fetched.raw or b"").head
+    sender = head.from_.address if head.from_ else "nobody"
+    text = f"uid {fetched.uid}, {fetched.size} bytes, from {sender}: {head.subject or '(no subject)'}"
     return escape("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text))

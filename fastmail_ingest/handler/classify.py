@@ -65,8 +65,6 @@ class Classify:
 
     def _problems(self, email: Email) -> tuple[Problem, ...]:
         section, date = self._section, email.date
-        if date is not None and date.tzinfo is None:
-            date = date.replace(tzinfo=UTC)  # "-0000", RFC 5322, 3.3: a time of which the zone is not told
         age_max = timedelta(days=section.max_age_days)
         checks: dict[Problem, bool] = {
             "no_sender": not email.sender,
@@ -98,7 +96,7 @@ class Classify:
             return searched(email.subject)
         if place == "sender":
             return searched(f"{email.sender_name} {email.sender}")
-        return searched(email.text[: self._section.search_limit])
+        return searched(email.body_text[: self._section.search_limit])
 
     def _unasked(self, email: Email) -> Priority:
         """The priority of a mail that no rule speaks about."""
@@ -113,10 +111,9 @@ class Classify:
 
 
 def is_automatic(email: Email) -> bool:
-    """Whether no human wrote it: Auto-Submitted (RFC 3834, 5), Precedence, or a mailing list (RFC 2919)."""
-    submitted = email.header("Auto-Submitted").partition(";")[0].strip().lower()
+    """Whether it is not for its reader alone: sent by a program, in bulk, or by a mailing list (RFC 2919)."""
     precedence = email.header("Precedence").strip().lower()
-    return submitted not in ("", "no") or precedence in _BULK or bool(email.header("List-Id"))
+    return email.is_auto_submitted or precedence in _BULK or "List-Id" in email.headers
 
 
 class ClassifyToStream:

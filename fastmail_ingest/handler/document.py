@@ -12,7 +12,6 @@ from fastmail_ingest.model.classification import CLASSIFICATION, Classification
 from fastmail_ingest.model.email import Address, Attachment, Email
 
 VERSION = 1
-PREVIEW_CHARS = 200
 
 
 class AttachmentDocument(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,7 +63,7 @@ def document_of(email: Email, section: DocumentSection) -> MailDocument:
         mailbox=email.mailbox,
         size=email.size,
         subject=email.subject,
-        sender=Address(email.sender_name, email.sender),
+        sender=email.from_ or Address("", ""),
         to=email.to,
         cc=email.cc,
         reply_to=email.reply_to,
@@ -72,7 +71,7 @@ def document_of(email: Email, section: DocumentSection) -> MailDocument:
         received=email.internal_date,
         message_id=email.message_id,
         headers=_headers(email, section.headers),
-        preview=_preview(text),
+        preview=email.preview,
         attachments=_attachments(email.attachments, section.content_limit),
         defects=email.defects,
         text=text[:limit],
@@ -83,18 +82,7 @@ def document_of(email: Email, section: DocumentSection) -> MailDocument:
 
 
 def _headers(email: Email, wanted: list[str]) -> dict[str, list[str]]:
-    if not wanted:
-        return {}
-    found: dict[str, list[str]] = {name.lower(): [] for name in wanted}
-    for written, values in email.headers.items():
-        if (name := written.lower()) in found:
-            found[name] += values
-    return found
-
-
-def _preview(text: str) -> str:
-    """The beginning of the text in one line."""
-    return " ".join(text[: 10 * PREVIEW_CHARS].split())[:PREVIEW_CHARS]
+    return {name.lower(): email.header_all(name) for name in wanted}
 
 
 def _attachments(attachments: list[Attachment], limit: int) -> list[AttachmentDocument]:

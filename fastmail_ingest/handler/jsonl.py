@@ -19,7 +19,6 @@ from fastmail_ingest.handler.record import clean, record_of
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.handler import batch_handler
 
-_PREVIEW_CHARS = 200
 _SETTING = "[jsonl] directory"
 
 
@@ -67,7 +66,7 @@ class Jsonl:
         if self._section.text == "whole":
             shown["text"] = text
         elif self._section.text == "preview":
-            shown["preview"] = " ".join(text.split())[:_PREVIEW_CHARS]
+            shown["preview"] = clean(email.preview)
         shown["attachments"] = [
             {"filename": clean(each.filename), "content_type": clean(each.content_type)}
             for each in email.attachments

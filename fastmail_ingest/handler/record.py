@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -29,7 +29,7 @@ class Record(Struct, frozen=True, kw_only=True):
     cc: list[str]
     subject: str
     message_id: str
-    text: str
+    text: str  # what a person reads: the plain text, or else the text of the HTML
     size: int  # bytes of the raw mail
     flags: list[str]
     labels: list[str]
@@ -57,14 +57,14 @@ def record_of(email: Email, *, text: bool = True) -> Record:
         lane=email.lane.label,
         attempt=email.attempt,
         internal_date=email.internal_date,
-        date=in_utc(email.date),
+        date=email.date,
         sender=clean(email.sender),
         sender_name=clean(email.sender_name),
         to=[clean(each.address) for each in email.to],
         cc=[clean(each.address) for each in email.cc],
         subject=clean(email.subject),
         message_id=clean(email.message_id),
-        text=clean(email.text) if text else "",
+        text=clean(email.body_text) if text else "",
         size=email.size,
         flags=[clean(flag) for flag in email.flags],
         labels=[clean(label) for label in email.labels],
@@ -103,19 +103,6 @@ def clean(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def in_utc(date: datetime | None) -> datetime | None:
-    """`date` in UTC, one without a zone as if it were; None for one that falls out of the calendar there.
-
-    A sender may write any zone: PostgreSQL takes none beyond 15:59 hours.
-    """
-    if date is None:
-        return None
-    try:
-        return date.astimezone(UTC) if date.tzinfo is not None else date.replace(tzinfo=UTC)
-    except (OverflowError, ValueError):
-        return None
 
 
 def _enclosed(number: int, attachment: Attachment) -> Enclosed:

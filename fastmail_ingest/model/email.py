@@ -1,19 +1,27 @@
 """The mail as a handler sees it: what the server said at once, what MIME says when asked."""
 
 import io
+import re
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
+
+from multidict import CIMultiDictProxy
 
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.envelope import Envelope
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.model.mime import Address, Attachment, ParsedMail, parse
+from fastmail_ingest.model.mime import Address, Attachment, Mail
+from fastmail_ingest.model.mime.delivery_report import DeliveryReport
 
-__all__ = ["Address", "Attachment", "Email"]
+__all__ = ["Address", "Attachment", "DeliveryReport", "Email"]
+
+_PREVIEW_CHARS = 200
+_MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
 
 
 class Email:
-    """One mail. Nothing is parsed before `subject`, `text` or another MIME property is read.
+    """One mail. Nothing is parsed before `subject`, `text` or another property needs it, and nothing raises
+    for what is in it: what cannot be read is empty or None, and `defects` says so.
 
     `id` is the same whenever this mail comes again, so a unique key on it makes a handler's effect
     happen exactly once; `attempt` is above 1 if a handler may have seen the mail before.
@@ -32,12 +40,15 @@ class Email:
         """`blobs` is where the bytes of a large mail are; without it only its beginning can be seen."""
         self._envelope = envelope
         self._blobs = blobs
-        self._parsed: ParsedMail | None = None
+        self._parsed: Mail | None = None
         self.attempt = attempt
         self.lane = lane
 
     def __repr__(self) -> str:
-        return f"<Email {self.id} attempt={self.attempt} size={self.size}>"
+        known = f"{self.id} attempt={self.attempt} size={self.size}"
+        if self._parsed is None and self._envelope.blob:  # not worth reading a large file
+            return f"<Email {known}>"
+        return f"<Email {known} from={_short(self.sender)} subject={_short(self.subject)}>"
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -129,51 +140,61 @@ class Email:
             return io.BytesIO(self._envelope.raw)
         return self._blobs.open(self._envelope.blob)
 
-    # --- what MIME says ------------------------------------------------------------------------
+    # --- what the headers say ------------------------------------------------------------------
 
     @property
-    def parsed(self) -> ParsedMail:
-        """All of MIME at once; parsed on first use and kept."""
+    def _mail(self) -> Mail:
+        """What is parsed of it; each property once, when it is first asked for."""
         if self._parsed is None:
-            self._parsed = parse(self.raw)
+            self._parsed = Mail(self.raw)
         return self._parsed
 
     @property
     def subject(self) -> str:
-        """The decoded subject; empty if there is none."""
-        return self.parsed.subject
+        """The decoded subject in one line; empty if there is none."""
+        return self._mail.head.subject
+
+    @property
+    def from_(self) -> Address | None:
+        """The first address in From; None if there is none that can be read. Anybody can write it."""
+        return self._mail.head.from_
 
     @property
     def sender(self) -> str:
-        """The address in From, local@domain; empty if there is none that can be read."""
-        sender = self.parsed.sender
+        """`from_.address`, local@domain; empty if there is none that can be read."""
+        sender = self.from_
         return sender.address if sender is not None else ""
 
     @property
     def sender_name(self) -> str:
-        """The display name in From; empty if there is none."""
-        sender = self.parsed.sender
+        """`from_.name`; empty if there is none."""
+        sender = self.from_
         return sender.name if sender is not None else ""
 
     @property
     def to(self) -> list[Address]:
         """The addresses in To."""
-        return self.parsed.to
+        return self._mail.head.to
 
     @property
     def cc(self) -> list[Address]:
         """The addresses in Cc."""
-        return self.parsed.cc
+        return self._mail.head.cc
+
+    @property
+    def bcc(self) -> list[Address]:
+        """The addresses in Bcc; there are some in mails of one's own, in drafts and in sent ones."""
+        return self._mail.head.bcc
 
     @property
     def reply_to(self) -> list[Address]:
-        """The addresses in Reply-To."""
-        return self.parsed.reply_to
+        """The addresses in Reply-To; an answer goes to `sender` if there are none."""
+        return self._mail.head.reply_to
 
     @property
     def date(self) -> datetime | None:
-        """The Date header; None if it cannot be read. It is the sender's claim, not a fact."""
-        return self.parsed.date
+        """The Date header in UTC; None if it cannot be read. It is the sender's claim, not a fact."""
+        return self._mail.head.date
 
     @property
     def message_id(self) -> str:
@@ -181,34 +202,97 @@ class Email:
         return self.header("Message-ID").strip().strip("<>")
 
     @property
+    def in_reply_to(self) -> str:
+        """The message id of the mail that this one answers; empty if it answers none."""
+        return next(iter(_message_ids(self.header("In-Reply-To"))), "")
+
+    @property
+    def references(self) -> list[str]:
+        """The message ids of the mails before this one in its thread, the oldest first."""
+        return _message_ids(" ".join(self.header_all("References")))
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """Every header in its order, repeated ones, too; looked up in any case.
+
+        `headers["Subject"]` is the first of its name, `headers.getall("Received", [])` are all of them,
+        `headers.items()` is everything as it came. Values are decoded, each in one line.
+        """
+        return self._mail.head.headers
+
+    def header(self, name: str, default: str = "") -> str:
+        """The first value of a header, whatever the case of its name."""
+        return self.headers.get(name, default)
+
+    def header_all(self, name: str) -> list[str]:
+        """Every value of a header, in order."""
+        return self.headers.getall(name, [])
+
+    @property
+    def is_auto_submitted(self) -> bool:
+        """Whether a program sent it by itself, so that no answer is wanted: RFC 3834, 5, and older signs."""
+        submitted = self.header("Auto-Submitted").partition(";")[0].strip().lower()
+        if submitted:
+            return submitted != "no"
+        return (
+            self.header("Return-Path").strip() == "<>"
+            or self.header("Precedence").strip().lower() in ("auto_reply", "junk")
+            or any(name in self.headers for name in ("X-Autoreply", "X-Autorespond"))
+        )
+
+    # --- what the parts say --------------------------------------------------------------------
+
+    @property
     def text(self) -> str:
-        """The text/plain parts; empty for a mail that has only HTML."""
-        return self.parsed.text
+        """The text/plain parts, line ends as they came; empty for a mail that has only HTML."""
+        return self._mail.text
 
     @property
     def html(self) -> str:
         """The text/html parts; empty if there are none. Written by a stranger: escape or sanitise."""
-        return self.parsed.html
+        return self._mail.html
 
     @property
-    def headers(self) -> dict[str, list[str]]:
-        """Every value of every header, names as written."""
-        return self.parsed.headers
+    def body_text(self) -> str:
+        """What a person would read: `text`, or else the text of `html`; lines end with LF."""
+        return self._mail.body_text
+
+    @property
+    def preview(self) -> str:
+        """The beginning of `body_text` in one line of at most 200 characters."""
+        return " ".join(self.body_text[: 10 * _PREVIEW_CHARS].split())[:_PREVIEW_CHARS]
 
     @property
     def attachments(self) -> list[Attachment]:
-        """The other parts; `attachment.content()` decodes."""
-        return self.parsed.attachments
+        """The other parts: files, pictures in the text (`inline`), enclosed mails (message/rfc822)."""
+        return self._mail.attachments
+
+    @property
+    def delivery_report(self) -> DeliveryReport | None:
+        """What a mail server says about a mail of ours (RFC 3464); None in any other mail."""
+        return self._mail.delivery_report
+
+    @property
+    def is_bounce(self) -> bool:
+        """Whether it says that a mail of ours did not arrive: an RFC 3464 report, or one in words only."""
+        report = self.delivery_report
+        if report is not None:
+            return report.has_failed
+        if "X-Failed-Recipients" in self.headers:  # Exim, Gmail
+            return True
+        daemon = self.sender.partition("@")[0].lower() in ("mailer-daemon", "postmaster", "")
+        return daemon and self.header("Return-Path").strip() == "<>"
 
     @property
     def defects(self) -> list[str]:
         """What was damaged in this mail and repaired or left out; empty for a sound mail."""
-        return self.parsed.defects
+        return self._mail.defects
 
-    def header(self, name: str, default: str = "") -> str:
-        """The first value of a header, whatever the case of its name."""
-        wanted = name.lower()
-        for written, values in self.parsed.headers.items():
-            if written.lower() == wanted and values:
-                return values[0]
-        return default
+
+def _message_ids(value: str) -> list[str]:
+    """Those in angle brackets (RFC 5322, 3.6.4), or, if a program left them out, the words with an @."""
+    return _MESSAGE_ID.findall(value) or [word for word in value.split() if "@" in word]
+
+
+def _short(text: str, chars: int = 60) -> str:
+    return repr(text if len(text) <= chars else f"{text[: chars - 1]}…")

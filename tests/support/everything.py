@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 import msgspec
+from multidict import CIMultiDictProxy
 
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.envelope import CODEC_VERSION, Envelope
@@ -55,7 +56,7 @@ def _look(value: Any) -> int:
         case str():
             value.encode()  # half a surrogate pair would raise: no database takes it
             return 1
-        case dict():
+        case CIMultiDictProxy() | dict():
             return sum(_look(key) + _look(each) for key, each in value.items())
         case list() | tuple() | set() | frozenset():
             return sum(_look(each) for each in value)
@@ -75,4 +76,5 @@ def _look_at_struct(value: object) -> int:
     content = getattr(value, "content", None)
     if callable(content):
         assert isinstance(content(), bytes)
+    _look(repr(value))
     return 1 + sum(_look(each) for each in values)

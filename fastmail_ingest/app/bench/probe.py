@@ -20,9 +20,9 @@ _due: dict[str, float] = {}  # identity -> time.monotonic() at which the schedul
 def handle(email: Email) -> None:
     """Parse what most handlers need."""
     if email.subject is not None and email.sender is not None and email.text is not None:
-        due = email.headers.get(DUE_HEADER)
+        due = email.header(DUE_HEADER)
         if due:
-            _due[email.id] = float(due[0])
+            _due[email.id] = float(due)
 
 
 class LatencyJournal:

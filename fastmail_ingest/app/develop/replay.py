@@ -80,7 +80,7 @@ def facts(email: Email) -> dict[str, object]:
         "text_chars": len(email.text),
         "html_chars": len(email.html),
         "attachments": [
-            {"filename": each.filename, "content_type": each.content_type, "size": len(each.content())}
+            {"filename": each.filename, "content_type": each.content_type, "size": each.size}
             for each in email.attachments
         ],
         "defects": [str(defect) for defect in email.defects],

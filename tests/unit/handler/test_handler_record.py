@@ -1,13 +1,12 @@
 """What is kept of a mail: values that every JSON reader and every database takes."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.kept_mail import HOSTILE, PLAIN, WITH_ATTACHMENT, mail
 
-from fastmail_ingest.handler.record import clean, enclosed_in, in_utc, portions, record_of
+from fastmail_ingest.handler.record import clean, enclosed_in, portions, record_of
 
 
 def test_a_mail_as_values() -> None:
@@ -56,17 +55,3 @@ def test_whatever_the_text_it_can_be_written(text: str) -> None:
     assert clean(cleaned) == cleaned
     if "\0" not in text and text.isascii():
         assert cleaned == text
-
-
-@pytest.mark.parametrize(
-    ("date", "shown"),
-    [
-        (None, None),
-        (datetime(2025, 1, 1), datetime(2025, 1, 1, tzinfo=UTC)),
-        (datetime(2025, 1, 1, tzinfo=timezone(timedelta(hours=23))), datetime(2024, 12, 31, 1, tzinfo=UTC)),
-        (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2))), None),
-        (datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2))), None),
-    ],
-)
-def test_times_are_in_utc(date: datetime | None, shown: datetime | None) -> None:
-    assert in_utc(date) == shown

@@ -1,0 +1,65 @@
+"""A part that is not the text of a mail, and a name for it that a file may have."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cached_property
+
+_NAME_BYTES_MAX = 200  # file systems take 255 bytes; a handler may add to the name
+_RAW_NAME_CHARS_MAX = 1000
+_SUFFIX = re.compile(r"\.[A-Za-z0-9_-]{1,16}\Z")
+_NOT_IN_NAMES = re.compile(r'[<>:"|?*]')
+# All other characters of format go, those that turn the direction of "exe.pdf" among them.
+_JOINERS = "\u200c\u200d"  # parts of words and of emoji
+# Windows opens its devices under these names, whatever the suffix.
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|\Z)")
+
+
+class Attachment:
+    """A part that is not the text; its content is decoded when it is first asked for."""
+
+    def __init__(
+        self, raw_filename: str, content_type: str, content_id: str, inline: bool, read: Callable[[], bytes]
+    ) -> None:
+        """`read` decodes the content; it does not raise."""
+        self.raw_filename = raw_filename[:_RAW_NAME_CHARS_MAX]
+        self.content_type = content_type
+        self.content_id = content_id
+        self.inline = inline
+        self._read = read
+
+    def __repr__(self) -> str:
+        return f"<Attachment {self.filename!r} {self.content_type}{' inline' if self.inline else ''}>"
+
+    @cached_property
+    def filename(self) -> str:
+        """The sender's name for it, made safe for a file: at most 200 bytes, no directory, nothing hidden.
+
+        Empty if it has none; two parts may have the same.
+        """
+        return safe_filename(self.raw_filename)
+
+    def content(self) -> bytes:
+        """The decoded bytes; of a damaged transfer encoding what can be decoded."""
+        return self._read()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content, which is decoded for it."""
+        return len(self.content())
+
+
+def safe_filename(name: str) -> str:
+    """The last part of a path, without what a file system or a shell could take for something else."""
+    name = name.replace("\\", "/").rpartition("/")[2]
+    name = "".join(each for each in name if unicodedata.category(each)[0] != "C" or each in _JOINERS)
+    name = _NOT_IN_NAMES.sub("_", " ".join(name.split())).lstrip(" .-~").rstrip(" .")
+    if _DEVICES.match(name):
+        name = f"_{name}"
+    if len(name.encode()) <= _NAME_BYTES_MAX:
+        return name
+    suffix = _SUFFIX.search(name)
+    kept = suffix[0] if suffix else ""
+    stem = os.path.splitext(name)[0] if kept else name
+    return stem.encode()[: _NAME_BYTES_MAX - len(kept)].decode("utf-8", "ignore").rstrip(" .") + kept

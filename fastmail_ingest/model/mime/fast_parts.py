@@ -1,0 +1,107 @@
+"""The parts of a mail as fast-mail-parser (Rust) finds them, each decoded when its content is asked for."""
+
+import email.message
+import re
+from collections.abc import Iterator
+
+import fast_mail_parser
+from fast_mail_parser import PyLazyMimePart
+
+from fastmail_ingest.model.mime.bounds import as_it_came, as_it_was_called
+from fastmail_ingest.model.mime.charset import decoded
+from fastmail_ingest.model.mime.header_text import is_doubtful, one_line, words_decoded
+from fastmail_ingest.model.mime.part import Part, Undecodable
+
+_CHARSET = re.compile(r"""(?i);\s*charset\*?\s*=\s*(?:"([^"]{0,80})|([^\s;"]{1,80}))""")
+# Encodings from before MIME, which only the stdlib still reads.
+_UUENCODED = frozenset({"x-uuencode", "uuencode", "uue", "x-uue"})
+_PARAMETERS_CHARS_MAX = 4096
+
+
+def fast_parts(tree: PyLazyMimePart, mail_size: int) -> Iterator[Part]:
+    """The leaves in their order; a message within the mail is one leaf."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if node.content_type.startswith("multipart/") and not node.is_message:
+            waiting.extend(reversed(node.children))
+        else:
+            yield _part(node, mail_size)
+
+
+def _part(node: PyLazyMimePart, mail_size: int) -> Part:
+    content_type = as_it_was_called(node.content_type.lower())
+    headers = node.headers
+    return Part(
+        content_type=content_type,
+        charset=_charset(headers) if content_type.startswith("text/") else "",
+        disposition=(node.disposition or "").lower(),
+        filename=_filename(node) if node.filename else "",
+        content_id=node.content_id or "",
+        read=lambda: as_it_came(_content(node, headers), mail_size),
+    )
+
+
+def _header(headers: dict[str, list[str]], name: str) -> str:
+    if name in headers:  # as nearly every program writes it
+        return headers[name][0]
+    wanted = name.lower()
+    return next((values[0] for written, values in headers.items() if written.lower() == wanted), "")
+
+
+def _charset(headers: dict[str, list[str]]) -> str:
+    match = _CHARSET.search(_header(headers, "Content-Type"))
+    if not match:
+        return ""
+    label = match[1] or match[2] or ""
+    return label.rpartition("'")[2]  # charset*=us-ascii'en'utf-8 (RFC 2231)
+
+
+def _filename(node: PyLazyMimePart) -> str:
+    """The name, read again by the stdlib where characters were split among pieces (RFC 2231) or words."""
+    name = node.filename
+    if is_doubtful(name):
+        name = _reread_filename(node.headers) or name
+    elif not name.isascii():
+        name = _in_its_charset(name)
+    return one_line(name)
+
+
+def _reread_filename(headers: dict[str, list[str]]) -> str:
+    part = email.message.Message()
+    for header in ("Content-Disposition", "Content-Type"):
+        value = _header(headers, header)
+        if value and len(value) <= _PARAMETERS_CHARS_MAX:
+            part[header] = value
+    try:
+        return words_decoded(part.get_filename() or "")
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+def _in_its_charset(name: str) -> str:
+    """Bytes above 127 that stood in the header as they were came as Latin-1."""
+    try:
+        raw = name.encode("latin-1")
+    except UnicodeEncodeError:
+        return name
+    return decoded(raw, "")[0]
+
+
+def _content(node: PyLazyMimePart, headers: dict[str, list[str]]) -> bytes:
+    try:
+        content = node.content or b""
+    except fast_mail_parser.ParseError as error:
+        raise Undecodable(str(error)) from None
+    encoding = _header(headers, "Content-Transfer-Encoding").strip().lower()
+    if encoding in _UUENCODED:
+        return _uudecoded(content)
+    return content
+
+
+def _uudecoded(content: bytes) -> bytes:
+    part = email.message.Message()
+    part["Content-Transfer-Encoding"] = "x-uuencode"
+    part.set_payload(content.decode("ascii", "surrogateescape"))
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else content
