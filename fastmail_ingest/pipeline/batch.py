@@ -1,48 +1,24 @@
-"""From entries to a settlement: open the mail, call the handler, note what became of it.
+"""From entries to a settlement: call the handler with the mails, note what became of them.
 
 No I/O but the handler's own. Whatever a handler raises becomes an outcome of that one mail.
 """
 
 import asyncio
 import inspect
-import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
-from fastmail_ingest.errors import Reject, Retry, UndecodableEntry
-from fastmail_ingest.model import envelope as codec
+from fastmail_ingest.errors import Reject, Retry
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
-from fastmail_ingest.model.entry import Dead, Entry, Settlement
+from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, words_of
+from fastmail_ingest.pipeline.opening import Part, open_mail
 from fastmail_ingest.pipeline.ports import Desk
 
 Function: TypeAlias = Callable[[Email], object]
-
-_log = logging.getLogger(__name__)
-
-
-def open_mail(entry: Entry, settlement: Settlement, blobs: BlobSource | None = None) -> OpenedMail | None:
-    """Decode an entry; one that no handler can be given goes to the dead letters, and None is returned.
-
-    The bytes of a large mail are in `blobs`; they are not looked for before the handler wants them.
-    """
-    try:
-        envelope = codec.decode(entry.payload)
-    except UndecodableEntry as error:
-        settlement.dead.append(Dead(entry, "", "undecodable", "UndecodableEntry", str(error)))
-        _log.error("entry %s of lane %s is a dead letter now: %s", entry.id.decode(), entry.lane.label, error)
-        return None
-    if envelope.truncated:
-        message = f"{envelope.size} bytes are more than producer.max_mail; only the beginning was kept"
-        settlement.dead.append(Dead(entry, envelope.id, "too_large", "MailTooLarge", message))
-        _log.error("mail %s is a dead letter now: %s", envelope.id, message)
-        return None
-    if envelope.blob:
-        entry.blob = envelope.blob
-    return OpenedMail(entry, Email(envelope, entry.attempt, entry.lane, blobs), envelope.fetched_at)
 
 
 def handle_inline(
@@ -167,18 +143,16 @@ def _late(error: TimeoutError, timeout_s: float | None) -> TimeoutError:
 
 async def handle_batch(
     function: Callable[[list[Email]], Any],
-    entries: Sequence[Entry],
+    part: Part,
     judge: Judge,
     timeout_s: float,
     only: Callable[[Entry], None] = lambda _: None,
-    blobs: BlobSource | None = None,
 ) -> Settlement:
     """Call a batch handler; if it raises, call it again for each mail alone, to find the one at fault.
 
     `only` is told the one entry that is in hand while it is tried alone.
     """
-    settlement = Settlement()
-    opened = [mail for entry in entries if (mail := open_mail(entry, settlement, blobs)) is not None]
+    settlement, opened = part.settlement, part.mails
     if not opened:
         return settlement
     try:
@@ -214,8 +188,10 @@ async def _handle_alone(
     except BaseException as error:
         if _we_are_cancelled():
             raise
-        outcome = error
-    _note(mail, outcome, settlement, judge)
+        # Not kept under another name: with its traceback it would be a circle that keeps the mail in memory.
+        _note(mail, error, settlement, judge)
+    else:
+        _note(mail, outcome, settlement, judge)
 
 
 async def _outcomes(

@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from fastmail_ingest.model.entry import Entry
 from fastmail_ingest.pipeline import batch
 from fastmail_ingest.pipeline.custody import PATIENCE_S, Custody, Relief, Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge
+from fastmail_ingest.pipeline.opening import open_part
 from fastmail_ingest.pipeline.ports import Desk
 from fastmail_ingest.pipeline.settler import Settler
 
@@ -108,24 +109,29 @@ class _BatchRunner:
         self._plan, self._around = plan, around
 
     async def handle(self, taken: Taken, stopping: asyncio.Event) -> None:
-        plan, around = self._plan, self._around
+        around = self._around
         while taken.left and not stopping.is_set():
             await around.custody.check(taken)
-            part = _next_part(taken.rest(), plan.batch_size)
-            taken.begun += len(part)
-            for cell, entry in enumerate(part):
-                around.desk.hold(cell, entry)
-            around.relief.begin(taken)
-            settlement = await batch.handle_batch(
-                plan.function, part, around.judge, plan.timeout_s, self._hold_only, around.blobs
-            )
-            around.relief.end()
-            around.settler.add(settlement)
-            for cell in range(len(part)):
-                around.desk.release(cell)
+            await self._handle_part(taken)
             await around.settler.room()
             if not around.judge.guard.takes:
                 return
+
+    async def _handle_part(self, taken: Taken) -> None:
+        """Handle the next mails; when it returns, nothing of them is in memory but what is in `taken`."""
+        plan, around = self._plan, self._around
+        part = open_part(taken.rest(), plan.batch_size, around.blobs)
+        taken.begun += part.begun
+        for cell, mail in enumerate(part.mails):
+            around.desk.hold(cell, mail.entry)
+        around.relief.begin(taken)
+        settlement = await batch.handle_batch(
+            plan.function, part, around.judge, plan.timeout_s, self._hold_only
+        )
+        around.relief.end()
+        around.settler.add(settlement)
+        for cell in range(len(part.mails)):
+            around.desk.release(cell)
 
     def _hold_only(self, entry: Entry) -> None:
         for cell in range(self._plan.batch_size):
@@ -134,16 +140,6 @@ class _BatchRunner:
 
     async def finish(self) -> None:
         return
-
-
-def _next_part(entries: Sequence[Entry], size: int) -> list[Entry]:
-    """The next batch of at most `size`; a mail that was in hand when a worker died is a batch of its own."""
-    part: list[Entry] = []
-    for entry in entries[:size]:
-        if entry.deaths:
-            return part or [entry]
-        part.append(entry)
-    return part
 
 
 class _ConcurrentRunner:

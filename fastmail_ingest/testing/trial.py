@@ -24,6 +24,7 @@ from fastmail_ingest.pipeline import batch
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, describe, words_of
+from fastmail_ingest.pipeline.opening import open_part
 from fastmail_ingest.pipeline.rules import error_rules
 from fastmail_ingest.policy.faulty import unwrapped
 from fastmail_ingest.testing.outcome import Outcome, Status
@@ -91,7 +92,7 @@ class Trial:
     async def _settle(self, entry: Entry, judge: "_Listening") -> Settlement:
         handler, timeout_s = self._handler, self._timeout_s
         if handler.is_batch:
-            return await batch.handle_batch(self._called, [entry], judge, timeout_s)
+            return await batch.handle_batch(self._called, open_part([entry], 1), judge, timeout_s)
         if handler.is_async:
             return await batch.handle_one(self._called, entry, judge, timeout_s)
         if self._config.handler.threads:

@@ -17,7 +17,7 @@ from fastmail_ingest.model.ending import Ending
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor
-from fastmail_ingest.pipeline.batch import open_mail
+from fastmail_ingest.pipeline.opening import open_mail
 from fastmail_ingest.stream.keys import GROUP
 from fastmail_ingest.stream.scripts import source
 

@@ -8,7 +8,7 @@ from fastmail_ingest.model.append import Append
 from fastmail_ingest.model.entry import Entry, NewMail, Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Cursor
-from fastmail_ingest.pipeline.batch import open_mail
+from fastmail_ingest.pipeline.opening import open_mail
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.lanes import Lanes
 from fastmail_ingest.stream.ledger import Ledger

@@ -10,7 +10,7 @@ from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.pipeline.batch import open_mail
+from fastmail_ingest.pipeline.opening import open_mail
 
 RAW = b"From: a@example.org\r\nSubject: big\r\n\r\n" + b"line\r\n" * 50_000
 

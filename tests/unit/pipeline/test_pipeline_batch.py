@@ -17,6 +17,7 @@ from fastmail_ingest.pipeline.batch import handle_batch, handle_inline, handle_o
 from fastmail_ingest.pipeline.custody import Taken
 from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.pipeline.judge import Judge
+from fastmail_ingest.pipeline.opening import open_part
 from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.policy.retry import ErrorRules, RetryRule
 from fastmail_ingest.stream.keys import Keys
@@ -70,7 +71,7 @@ def inline(
 def in_batch(
     function: Callable[..., object], entries: Sequence[Entry], timeout_s: float = LONG_S
 ) -> Settlement:
-    return asyncio.run(handle_batch(function, entries, judge(), timeout_s))
+    return asyncio.run(handle_batch(function, open_part(entries, len(entries)), judge(), timeout_s))
 
 
 def done(settlement: Settlement) -> list[str]:
@@ -239,7 +240,9 @@ def test_a_batch_that_is_late_says_so_and_shows_which_mail_is_in_hand() -> None:
         await asyncio.Event().wait()
 
     settlement = asyncio.run(
-        handle_batch(never, [entry(1), entry(2)], judge(), 0.0, lambda one: shown.append(one.id))
+        handle_batch(
+            never, open_part([entry(1), entry(2)], 2), judge(), 0.0, lambda one: shown.append(one.id)
+        )
     )
     assert shown == [b"1-0", b"2-0"]
     assert {delayed.error for delayed in settlement.delayed} == {
@@ -307,6 +310,7 @@ def test_a_batch_whose_breaker_opens_on_the_way_leaves_the_rest_in_peace() -> No
         calls.append(len(emails))
         raise ConnectionError("down")
 
-    settlement = asyncio.run(handle_batch(handle, [entry(n) for n in range(50)], judge(failures=3), LONG_S))
+    part = open_part([entry(n) for n in range(50)], 50)
+    settlement = asyncio.run(handle_batch(handle, part, judge(failures=3), LONG_S))
     assert calls == [50, 1, 1, 1]
     assert [delayed.counts for delayed in settlement.delayed] == [True] * 2 + [False] * 48
