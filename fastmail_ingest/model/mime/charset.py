@@ -22,14 +22,13 @@ _NAMED_OTHERWISE = {
 }  # fmt: skip
 # Text to Python, but no mail is in them: some take quadratic time, some make half characters.
 _NO_CHARSETS = frozenset(
-    {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"}
+    {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "mbcs", "oem"}
 )
 _NOT_LIKE_ASCII = ("utf-16", "utf-32", "utf-7", "unicode", "utf7", "utf16", "utf32", "hz", "cp037", "ebcdic")
 # Any bytes are text in these, so that the label proves nothing.
 _TAKES_ANYTHING = frozenset({"cp1252", "cp1254"})
 _NOT_SAID = frozenset({"", "ascii"})
-# What a program that says "us-ascii" may mean: the escape sequences of ISO-2022 (RFC 1468) are ASCII.
-_ESCAPE = b"\x1b"
+_ESCAPE = b"\x1b$"  # how ISO-2022 (RFC 1468), which is all ASCII, begins what is none
 _MAKES_HALF_CHARACTERS = "utf-7"
 
 
@@ -38,7 +37,7 @@ def decoded(raw: bytes, label: str) -> tuple[str, str]:
     if raw.isascii() and _ESCAPE not in raw and _ascii_is_ascii(label):
         return raw.decode("ascii"), ""
     name = codec_of(label)
-    if name in _NOT_SAID or name in _TAKES_ANYTHING or name is None:
+    if (name in _NOT_SAID or name in _TAKES_ANYTHING or name is None) and _ESCAPE not in raw:
         try:
             text = raw.decode()
         except UnicodeDecodeError:

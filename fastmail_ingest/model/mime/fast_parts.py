@@ -9,13 +9,12 @@ from fast_mail_parser import PyLazyMimePart
 
 from fastmail_ingest.model.mime.bounds import as_it_came, as_it_was_called
 from fastmail_ingest.model.mime.charset import decoded
-from fastmail_ingest.model.mime.header_text import is_doubtful, one_line, words_decoded
+from fastmail_ingest.model.mime.header_text import one_line, words_decoded
 from fastmail_ingest.model.mime.part import Part, Undecodable
 
 _CHARSET = re.compile(r"""(?i);\s*charset\*?\s*=\s*(?:"([^"]{0,80})|([^\s;"]{1,80}))""")
 # Encodings from before MIME, which only the stdlib still reads.
 _UUENCODED = frozenset({"x-uuencode", "uuencode", "uue", "x-uue"})
-_PARAMETERS_CHARS_MAX = 4096
 
 
 def fast_parts(tree: PyLazyMimePart, mail_size: int) -> Iterator[Part]:
@@ -58,25 +57,10 @@ def _charset(headers: dict[str, list[str]]) -> str:
 
 
 def _filename(node: PyLazyMimePart) -> str:
-    """The name, read again by the stdlib where characters were split among pieces (RFC 2231) or words."""
     name = node.filename
-    if is_doubtful(name):
-        name = _reread_filename(node.headers) or name
-    elif not name.isascii():
-        name = _in_its_charset(name)
-    return one_line(name)
-
-
-def _reread_filename(headers: dict[str, list[str]]) -> str:
-    part = email.message.Message()
-    for header in ("Content-Disposition", "Content-Type"):
-        value = _header(headers, header)
-        if value and len(value) <= _PARAMETERS_CHARS_MAX:
-            part[header] = value
-    try:
-        return words_decoded(part.get_filename() or "")
-    except (ValueError, LookupError, TypeError):
-        return ""
+    if "=?" in name:
+        return words_decoded(name)
+    return one_line(name if name.isascii() else _in_its_charset(name))
 
 
 def _in_its_charset(name: str) -> str:

@@ -121,7 +121,8 @@ class Head:
         if not value:
             return []
         found = of(self._fast) if self._fast else []
-        if found and not any(is_doubtful(each.display_name or "") for each in found):
+        # Old programs put the name behind the address, in a comment, which only the stdlib reads.
+        if found and "(" not in value and not any(is_doubtful(each.display_name or "") for each in found):
             return [Address(one_line(each.display_name or ""), one_line(each.address)) for each in found]
         addresses = _addresses(value[:_ADDRESSES_CHARS_MAX])
         if len(value) > _ADDRESSES_CHARS_MAX or (not addresses and "@" in value):

@@ -9,7 +9,7 @@ from fastmail_ingest.model.mime.charset import decoded
 
 # A decoded line end would let a mail write headers of its own into whatever is sent on.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_BROKEN = "\N{REPLACEMENT CHARACTER}"
+BROKEN = "\N{REPLACEMENT CHARACTER}"
 
 
 def one_line(text: str) -> str:
@@ -21,7 +21,7 @@ def one_line(text: str) -> str:
 
 def is_doubtful(text: str) -> bool:
     """Whether a decoded header should be read again: words are left, or characters were split among words."""
-    return "=?" in text or _BROKEN in text
+    return "=?" in text or BROKEN in text
 
 
 def words_decoded(value: str) -> str:

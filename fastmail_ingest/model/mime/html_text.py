@@ -7,7 +7,7 @@ from typing import Any
 HTML_CHARS_MAX = 512 * 1024
 _TAG_CHARS_MAX = 4096
 # A tag up to its end, quoted values with what is in them (HTML, 13.2.5.32 and the following states).
-_TAG = re.compile(r"""<([a-zA-Z][^\s<>/]{0,40})(?:[^"'>]|"[^"]*"|'[^']*'|["'])*+>?""")
+_TAG = re.compile(r"""<(/?[a-zA-Z][^\s<>/]{0,40})(?:[^"'>]|"[^"]*"|'[^']*'|["'])*+>?""")
 _BLANK_LINES = re.compile(r"\n[ \t\xa0]*(?:\n[ \t\xa0]*)+\n")
 # What invisible text and senders' counters put between the words.
 _INVISIBLE = str.maketrans(

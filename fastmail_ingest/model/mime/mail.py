@@ -12,6 +12,7 @@ from fastmail_ingest.model.mime.charset import decoded
 from fastmail_ingest.model.mime.delivery_report import DeliveryReport, delivery_report
 from fastmail_ingest.model.mime.fast_parts import fast_parts
 from fastmail_ingest.model.mime.head import Head
+from fastmail_ingest.model.mime.header_text import BROKEN
 from fastmail_ingest.model.mime.html_text import text_of_html
 from fastmail_ingest.model.mime.part import Part, Undecodable
 from fastmail_ingest.model.mime.stdlib_parts import stdlib_parts
@@ -125,7 +126,11 @@ class Mail:
     def _attachment(self, number: int) -> Attachment:
         part = self._parts[number]
         inline = part.disposition == "inline" or (not part.disposition and bool(part.content_id))
-        return Attachment(part.filename, part.content_type, part.content_id, inline, self._reader(number))
+        name = part.filename
+        if BROKEN in name:  # characters were split among the pieces of the name (RFC 2231, 3) or among words
+            again = self._second_reading(number)
+            name = again.filename if again else name
+        return Attachment(name, part.content_type, part.content_id, inline, self._reader(number))
 
     def _reader(self, number: int) -> Callable[[], bytes]:
         return lambda: self._content(number)
@@ -136,13 +141,14 @@ class Mail:
         except Undecodable as error:
             if (defect := f"parts: {error}") not in self._defects:
                 self._defects.append(defect)
-        return self._second_reading(number)
+        again = self._second_reading(number)
+        return again.read() if again else b""
 
-    def _second_reading(self, number: int) -> bytes:
-        """The stdlib leaves out what is no base64, where the other gives up; if both see the same parts."""
+    def _second_reading(self, number: int) -> Part | None:
+        """The same part as the stdlib sees it: slower, but it goes on where the other gives up."""
         again = self._again
         same = [each.content_type for each in again] == [each.content_type for each in self._parts]
-        return again[number].read() if same else b""
+        return again[number] if same else None
 
     @cached_property
     def _again(self) -> list[Part]:
