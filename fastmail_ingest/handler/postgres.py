@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 from fastmail_ingest.config.boxed_files import PostgresConfig
 from fastmail_ingest.errors import HandlerLoadError
 from fastmail_ingest.handler.postgres_table import Rows, Table
-from fastmail_ingest.handler.record import Enclosed, enclosed_in, portions, record_of
+from fastmail_ingest.handler.record import Enclosed, enclosed_in, record_of
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.handler import batch_handler
 
@@ -49,11 +49,11 @@ class Postgres:
     def __call__(self, emails: Sequence[Email]) -> None:
         """Write the rows of mails that have none yet; committed when it returns."""
         # In one order for all: two batches that wait for each other's rows would be a deadlock.
-        for portion in portions(sorted(emails, key=lambda email: email.id)):
-            rows = [(record_of(email), self._raw(email)) for email in portion]
-            enclosed = {row.id: self._enclosed(email) for (row, _), email in zip(rows, portion, strict=True)}
-            with self._lock:
-                self._write_patiently(rows, enclosed)
+        ordered = sorted(emails, key=lambda email: email.id)
+        rows = [(record_of(email), self._raw(email)) for email in ordered]
+        enclosed = {row.id: self._enclosed(email) for (row, _), email in zip(rows, ordered, strict=True)}
+        with self._lock:
+            self._write_patiently(rows, enclosed)
 
     def _write_patiently(self, rows: Rows, enclosed: dict[str, list[Enclosed]]) -> None:
         kept = self._connection is not None

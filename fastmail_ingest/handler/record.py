@@ -1,15 +1,11 @@
 """What is kept of a mail as plain values that every JSON reader and every database takes."""
 
-from collections.abc import Iterable, Iterator
-from copy import copy
 from datetime import datetime
 
 from msgspec import Struct
 
-from fastmail_ingest.config.section import MIB
 from fastmail_ingest.model.email import Attachment, Email
 
-PORTION_BYTES = 16 * MIB
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -74,24 +70,6 @@ def record_of(email: Email, *, text: bool = True) -> Record:
 def enclosed_in(email: Email) -> list[Enclosed]:
     """The mail's attachments, decoded."""
     return [_enclosed(number, each) for number, each in enumerate(email.attachments, start=1)]
-
-
-def portions(emails: Iterable[Email], bytes_max: int = PORTION_BYTES) -> Iterator[list[Email]]:
-    """The mails in lists that have together at most `bytes_max` bytes, or one mail each.
-
-    They are copies: what is parsed of a mail goes away with its list, and a batch of large mails never is
-    in memory as a whole.
-    """
-    portion: list[Email] = []
-    size = 0
-    for email in emails:
-        if portion and size + email.size > bytes_max:
-            yield portion
-            portion, size = [], 0
-        portion.append(copy(email))
-        size += email.size
-    if portion:
-        yield portion
 
 
 def clean(text: str) -> str:

@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 
 from fastmail_ingest.config.boxed_files import SqliteConfig
 from fastmail_ingest.handler.place import check_file
-from fastmail_ingest.handler.record import COLUMNS, Enclosed, Record, enclosed_in, portions, record_of
+from fastmail_ingest.handler.record import COLUMNS, Enclosed, Record, enclosed_in, record_of
 from fastmail_ingest.handler.sqlite_file import Schema, open_file, transaction
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.handler import batch_handler
@@ -69,13 +69,12 @@ class Sqlite:
     @batch_handler
     def __call__(self, emails: Sequence[Email]) -> None:
         """Write the rows of mails that have none yet; on disk when it returns."""
-        for portion in portions(emails):
-            # Read before the lock on the file is taken: others write meanwhile.
-            rows = [(_row(record_of(email), self._raw(email)), self._enclosed(email)) for email in portion]
-            with self._lock, transaction(connection := self._opened()):
-                for row, enclosed in rows:
-                    if connection.execute(_MAIL, row).rowcount:
-                        connection.executemany(_ATTACHMENT, [_attachment(row[0], each) for each in enclosed])
+        # Read before the lock on the file is taken: others write meanwhile.
+        rows = [(_row(record_of(email), self._raw(email)), self._enclosed(email)) for email in emails]
+        with self._lock, transaction(connection := self._opened()):
+            for row, enclosed in rows:
+                if connection.execute(_MAIL, row).rowcount:
+                    connection.executemany(_ATTACHMENT, [_attachment(row[0], each) for each in enclosed])
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

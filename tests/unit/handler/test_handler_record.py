@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.kept_mail import HOSTILE, PLAIN, WITH_ATTACHMENT, mail
 
-from fastmail_ingest.handler.record import clean, enclosed_in, portions, record_of
+from fastmail_ingest.handler.record import clean, enclosed_in, record_of
 
 
 def test_a_mail_as_values() -> None:
@@ -33,18 +33,6 @@ def test_a_hostile_mail_has_only_what_databases_take() -> None:
         assert "\0" not in text
         text.encode()
     assert record.date is None or record.date.tzinfo is UTC
-
-
-def test_large_mails_are_taken_in_portions_and_not_kept_parsed() -> None:
-    mails = [mail(uid) for uid in range(5)]
-    found = list(portions(mails, 2 * len(PLAIN)))
-    assert [[each.id for each in portion] for portion in found] == [
-        ["a:INBOX:7:0", "a:INBOX:7:1"], ["a:INBOX:7:2", "a:INBOX:7:3"], ["a:INBOX:7:4"],
-    ]  # fmt: skip
-    assert [len(portion) for portion in portions(mails, 1)] == [1] * 5
-    assert list(portions([])) == []
-    assert found[0][0].subject == "Grüße"
-    assert mails[0]._parsed is None
 
 
 @given(st.text(st.characters(codec=None)))
