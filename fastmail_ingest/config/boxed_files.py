@@ -25,7 +25,10 @@ class JsonlConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     rotate_daily: Annotated[bool, Meta(description="A new file each day (UTC).")] = True
     text: Annotated[
         Literal["whole", "preview", "none"],
-        Meta(description="How much of the text: all, the first 200 characters, or nothing."),
+        Meta(
+            description="How much of the plain text, or else of the text of the HTML: all (`text`), its "
+            "beginning in one line of at most 200 characters (`preview`), or nothing."
+        ),
     ] = "whole"
     raw: Annotated[bool, Meta(description="The whole mail, too, in base64 (`raw`).")] = False
 
@@ -47,7 +50,10 @@ class MaildirConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class SqliteConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The handler "sqlite": one row for each mail in an SQLite file."""
+    """The handler "sqlite": one row for each mail in an SQLite file.
+
+    Its column `text` has the plain text, or else the text of the HTML.
+    """
 
     path: Annotated[
         str,
@@ -60,7 +66,10 @@ class SqliteConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class PostgresConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The handler "postgres" (extra `postgres`): one row for each mail in a PostgreSQL table."""
+    """The handler "postgres" (extra `postgres`): one row for each mail in a PostgreSQL table.
+
+    Its column `text` has the plain text, or else the text of the HTML.
+    """
 
     url: Annotated[
         str,

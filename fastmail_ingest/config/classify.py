@@ -25,7 +25,7 @@ class ClassifyConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
         list[Problem],
         Meta(
             description="Problems that send a mail to the dead letters, others are only noted: no_sender, "
-            "no_date, too_old, too_large, damaged.",
+            "no_date, too_old, too_large, damaged (anything at all, be it a wrong charset label only).",
             extra=expects("a list of no_sender, no_date, too_old, too_large, damaged"),
             examples=[["no_sender", "too_large"]],
         ),
@@ -111,7 +111,8 @@ class ClassifyRule(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     look_in: Annotated[
         list[Place],
         Meta(
-            description="Where words and patterns are looked for: subject, text, sender.",
+            description="Where words and patterns are looked for: subject, text (the plain text, or else "
+            "that of the HTML), sender.",
             min_length=1,
             extra=expects("a list of subject, text, sender, at least one"),
         ),

@@ -30,7 +30,13 @@ class DocumentSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = field(default_factory=list)
     text_limit: Annotated[
         int,
-        Meta(description="Most characters of the text, and of the HTML; 0 = neither.", ge=0, le=100 * MIB),
+        Meta(
+            description="Most characters of the plain text, and of the HTML; 0 = neither. In any "
+            "case the preview is handed on: the beginning, of the HTML if there is no plain text, in one "
+            "line of at most 200 characters.",
+            ge=0,
+            le=100 * MIB,
+        ),
     ] = 100_000
     html: Annotated[bool, Meta(description="Hand on the HTML, too: written by strangers, not sanitised.")] = (
         False
