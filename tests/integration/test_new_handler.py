@@ -39,6 +39,14 @@ def test_what_is_written_passes_every_check(tmp_path: Path, kind: str) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["sync", "async", "batch"])
+def test_what_is_written_reads_html_where_there_is_no_text(tmp_path: Path, kind: str) -> None:
+    new_handler(tmp_path, "shop_mails", "--kind", kind)
+    (tmp_path / "html.eml").write_text("From: a@b.c\nContent-Type: text/html\n\n<p>hello <b>Ann</b></p>\n")
+    result = run(tmp_path, "fastmail_ingest", "replay-eml", "html.eml")
+    assert "(9 characters)" in result.stdout
+
+
 def test_the_test_that_is_written_can_fail(tmp_path: Path) -> None:
     new_handler(tmp_path, "shop_mails")
     handler = tmp_path / "shop_mails.py"
