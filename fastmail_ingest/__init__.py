@@ -18,8 +18,9 @@ from typing import Any
 
 from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.errors import CircuitOpen, Reject, Retry
-from fastmail_ingest.model.email import Address, Attachment, Email
+from fastmail_ingest.model.email import Address, Attachment, DeliveryReport, Email, RecipientStatus
 from fastmail_ingest.model.handler import batch_handler
+from fastmail_ingest.model.lane import Lane
 
 __version__ = "0.1.0"
 
@@ -37,7 +38,10 @@ __all__ = [
     "Attachment",
     "CircuitBreaker",
     "CircuitOpen",
+    "DeliveryReport",
     "Email",
+    "Lane",
+    "RecipientStatus",
     "Reject",
     "Retry",
     "batch_handler",

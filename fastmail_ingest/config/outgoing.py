@@ -31,9 +31,8 @@ class DocumentSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     text_limit: Annotated[
         int,
         Meta(
-            description="Most characters of the plain text, and of the HTML; 0 = neither. In any "
-            "case the preview is handed on: the beginning, of the HTML if there is no plain text, in one "
-            "line of at most 200 characters.",
+            description="Most characters of the text (the plain one, or else that of the HTML), and of the "
+            "HTML; 0 = neither, and no preview.",
             ge=0,
             le=100 * MIB,
         ),

@@ -45,7 +45,7 @@ class MailDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     preview: str
     attachments: list[AttachmentDocument]
     defects: list[str]
-    text: str = ""
+    text: str = ""  # what a person reads: the plain text, or else the text of the HTML
     html: str = ""
     cut: bool = False  # text or html are longer than they are here
     classification: Classification | None = None
@@ -54,7 +54,7 @@ class MailDocument(msgspec.Struct, frozen=True, omit_defaults=True):
 def document_of(email: Email, section: DocumentSection) -> MailDocument:
     """What `section` says is to be handed on of a mail."""
     limit = section.text_limit
-    text, html = email.text, email.html if section.html else ""
+    text, html = email.body_text if limit else "", email.html if section.html else ""
     classification = email.notes.get(CLASSIFICATION)
     return MailDocument(
         version=VERSION,
@@ -71,7 +71,7 @@ def document_of(email: Email, section: DocumentSection) -> MailDocument:
         received=email.internal_date,
         message_id=email.message_id,
         headers=_headers(email, section.headers),
-        preview=email.preview,
+        preview=email.preview if limit else "",
         attachments=_attachments(email.attachments, section.content_limit),
         defects=email.defects,
         text=text[:limit],

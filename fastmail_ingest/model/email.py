@@ -11,9 +11,9 @@ from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.envelope import Envelope
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mime import Address, Attachment, Mail
-from fastmail_ingest.model.mime.delivery_report import DeliveryReport
+from fastmail_ingest.model.mime.delivery_report import DeliveryReport, RecipientStatus
 
-__all__ = ["Address", "Attachment", "DeliveryReport", "Email"]
+__all__ = ["Address", "Attachment", "DeliveryReport", "Email", "RecipientStatus"]
 
 _PREVIEW_CHARS = 200
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
@@ -161,7 +161,7 @@ class Email:
 
     @property
     def sender(self) -> str:
-        """`from_.address`, local@domain; empty if there is none that can be read."""
+        """`from_.address`: local@domain, or an account's name alone; empty if there is none to be read."""
         sender = self.from_
         return sender.address if sender is not None else ""
 
@@ -238,6 +238,7 @@ class Email:
             self.header("Return-Path").strip() == "<>"
             or self.header("Precedence").strip().lower() in ("auto_reply", "junk")
             or any(name in self.headers for name in ("X-Autoreply", "X-Autorespond"))
+            or self.delivery_report is not None
         )
 
     # --- what the parts say --------------------------------------------------------------------
@@ -277,7 +278,7 @@ class Email:
         """Whether it says that a mail of ours did not arrive: an RFC 3464 report, or one in words only."""
         report = self.delivery_report
         if report is not None:
-            return report.has_failed
+            return bool(report.failed)
         if "X-Failed-Recipients" in self.headers:  # Exim, Gmail
             return True
         daemon = self.sender.partition("@")[0].lower() in ("mailer-daemon", "postmaster", "")

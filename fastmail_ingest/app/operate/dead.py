@@ -99,8 +99,8 @@ def show_letter(dead: DeadLetters, name: str, *, as_json: bool) -> None:
     parts: list[object] = [grid]
     if letter.traceback:
         parts.append(Text(f"\n{words.clean_lines(letter.traceback)}".rstrip()))
-    if letter.email is not None and letter.email.text:
-        lines = words.clean_lines(letter.email.text).splitlines()
+    if letter.email is not None and letter.email.body_text:
+        lines = words.clean_lines(letter.email.body_text).splitlines()
         parts.append(Text("\nbeginning of its text:", style="bold"))
         parts.append(Text("\n".join(lines[:_TEXT_LINES_MAX])))
     words.console().print(Group(*parts), soft_wrap=True)  # type: ignore[arg-type] # all are renderable

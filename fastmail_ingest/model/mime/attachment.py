@@ -44,7 +44,7 @@ class Attachment:
         """The decoded bytes; of a damaged transfer encoding what can be decoded."""
         return self._read()
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of the content, which is decoded for it."""
         return len(self.content())

@@ -43,7 +43,7 @@ def decoded(raw: bytes, label: str) -> tuple[str, str]:
         except UnicodeDecodeError:
             pass
         else:
-            return text, "" if name == "" else f"charset: {label!r} is UTF-8"
+            return text, ""  # that it is no accident is certain: other texts are hardly ever valid UTF-8
     if name not in _NOT_SAID and name is not None:
         try:
             text = raw.decode(name)

@@ -25,7 +25,7 @@ class RecipientStatus(msgspec.Struct, frozen=True):
 
     @property
     def is_permanent(self) -> bool:
-        """Whether another try is of no use: the status is 5.x.x."""
+        """Whether another mail to this address is of no use: the status is 5.x.x (RFC 3463, 3.1)."""
         return self.status.startswith("5")
 
 
@@ -37,9 +37,9 @@ class DeliveryReport(msgspec.Struct, frozen=True):
     recipients: list[RecipientStatus]
 
     @property
-    def has_failed(self) -> bool:
-        """Whether the mail did not reach somebody, for good."""
-        return any(each.action == "failed" for each in self.recipients)
+    def failed(self) -> list[RecipientStatus]:
+        """Whom the mail did not reach; no server tries again."""
+        return [each for each in self.recipients if each.action == "failed"]
 
 
 def delivery_report(status: bytes, returned: bytes) -> DeliveryReport | None:

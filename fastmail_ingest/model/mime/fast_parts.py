@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import fast_mail_parser
 from fast_mail_parser import PyLazyMimePart
 
-from fastmail_ingest.model.mime.bounds import as_it_came, as_it_was_called
 from fastmail_ingest.model.mime.charset import decoded
 from fastmail_ingest.model.mime.header_text import one_line, words_decoded
 from fastmail_ingest.model.mime.part import Part, Undecodable
@@ -17,7 +16,7 @@ _CHARSET = re.compile(r"""(?i);\s*charset\*?\s*=\s*(?:"([^"]{0,80})|([^\s;"]{1,8
 _UUENCODED = frozenset({"x-uuencode", "uuencode", "uue", "x-uue"})
 
 
-def fast_parts(tree: PyLazyMimePart, mail_size: int) -> Iterator[Part]:
+def fast_parts(tree: PyLazyMimePart) -> Iterator[Part]:
     """The leaves in their order; a message within the mail is one leaf."""
     waiting = [tree]
     while waiting:
@@ -25,11 +24,11 @@ def fast_parts(tree: PyLazyMimePart, mail_size: int) -> Iterator[Part]:
         if node.content_type.startswith("multipart/") and not node.is_message:
             waiting.extend(reversed(node.children))
         else:
-            yield _part(node, mail_size)
+            yield _part(node)
 
 
-def _part(node: PyLazyMimePart, mail_size: int) -> Part:
-    content_type = as_it_was_called(node.content_type.lower())
+def _part(node: PyLazyMimePart) -> Part:
+    content_type = node.content_type.lower()
     headers = node.headers
     return Part(
         content_type=content_type,
@@ -37,7 +36,7 @@ def _part(node: PyLazyMimePart, mail_size: int) -> Part:
         disposition=(node.disposition or "").lower(),
         filename=_filename(node) if node.filename else "",
         content_id=node.content_id or "",
-        read=lambda: as_it_came(_content(node, headers), mail_size),
+        read=lambda: _content(node, headers),
     )
 
 

@@ -12,6 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fastmail_ingest.model.mime.address import Address
 from fastmail_ingest.model.mime.header_text import is_doubtful, one_line, words_decoded
+from fastmail_ingest.model.mime.traps import has_trap
 
 # A header and its folded lines (RFC 5322, 2.2), with the space that old ones have before the colon (4.5).
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
@@ -41,6 +42,8 @@ class Head:
 
     @cached_property
     def _fast(self) -> fast_mail_parser.PyMailMetadata | None:
+        if has_trap(self._head):
+            return None
         try:
             return fast_mail_parser.parse_email(self._head, mode="metadata")
         except fast_mail_parser.ParseError as error:

@@ -17,7 +17,7 @@ _INVISIBLE = str.maketrans(
 
 def text_of_html(html: str) -> str:
     """The visible text: blocks and rows are lines, list items have a bullet, links only their text."""
-    # 10 MB in memory that few handlers need.
+    # 4 MB in memory that few handlers need.
     from resiliparse.extract.html2text import extract_plain_text  # noqa: PLC0415
 
     extracted: Any = extract_plain_text(

@@ -16,6 +16,7 @@ from fastmail_ingest.model.mime.header_text import BROKEN
 from fastmail_ingest.model.mime.html_text import text_of_html
 from fastmail_ingest.model.mime.part import Part, Undecodable
 from fastmail_ingest.model.mime.stdlib_parts import stdlib_parts
+from fastmail_ingest.model.mime.traps import has_trap, has_trap_in_parts
 
 # A handler searches a text as a whole; "War and Peace" has 3 million characters. Attachments have no such
 # limit: their contents are asked for one by one.
@@ -32,10 +33,12 @@ class Mail:
         self._bounded = bounded(raw)
         self._defects = self._bounded.defects
         self._tree: fast_mail_parser.PyLazyMimePart | None = None
-        try:
-            self._tree = fast_mail_parser.parse_email_tree(self._bounded.whole, mode="lazy")
-        except fast_mail_parser.ParseError as error:
-            self._defects.append(f"parts: {error}")
+        head, whole, _ = self._bounded
+        if not has_trap(head) and not has_trap_in_parts(head, whole):
+            try:
+                self._tree = fast_mail_parser.parse_email_tree(whole, mode="lazy")
+            except fast_mail_parser.ParseError as error:
+                self._defects.append(f"parts: {error}")
         self.head = Head(self._bounded.head, self._tree.headers if self._tree else {}, self._defects)
 
     @cached_property
@@ -52,7 +55,9 @@ class Mail:
     def body_text(self) -> str:
         """The text, or else that of the HTML; lines end with LF."""
         text = self.text if self.text.strip() else ""
-        return text.replace("\r\n", "\n") if text or not self.html else text_of_html(self.html)
+        if text or not self.html:
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+        return text_of_html(self.html)
 
     @cached_property
     def attachments(self) -> list[Attachment]:
@@ -75,7 +80,7 @@ class Mail:
         head = self.head
         _ = head.from_, head.to, head.cc, head.bcc, head.reply_to, head.date, head.headers
         _ = self.text, self.html, self.attachments
-        return self._defects
+        return list(self._defects)
 
     def _content_of_type(self, *content_types: str) -> bytes | None:
         """The content of the first part of such a media type."""
@@ -87,7 +92,7 @@ class Mail:
     @cached_property
     def _parts(self) -> list[Part]:
         whole = self._bounded.whole
-        found = fast_parts(self._tree, len(whole)) if self._tree else stdlib_parts(whole, self._defects)
+        found = fast_parts(self._tree) if self._tree else stdlib_parts(whole, self._defects)
         parts = list(islice(found, PARTS_MAX + 1))
         if len(parts) > PARTS_MAX:
             self._defects.append(f"parts: more than {PARTS_MAX}, the rest is not read")

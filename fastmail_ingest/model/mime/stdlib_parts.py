@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from fastmail_ingest.model.mime.bounds import as_it_came
 from fastmail_ingest.model.mime.header_text import one_line, words_decoded
 from fastmail_ingest.model.mime.part import Part
 
@@ -31,7 +30,7 @@ def stdlib_parts(whole: bytes, defects: list[str]) -> Iterator[Part]:
         elif _parameters_too_long(node):
             defects.append("parts: one whose parameters are longer than any honest one is not read")
         else:
-            yield _part(node, len(whole))
+            yield _part(node)
 
 
 def _shallow(whole: bytes, defects: list[str]) -> bytes:
@@ -60,22 +59,34 @@ def _parameters_too_long(node: email.message.Message) -> bool:
     return any(len(value) > _PARAMETERS_CHARS_MAX for value in named)
 
 
-def _part(node: email.message.Message, mail_size: int) -> Part:
+def _part(node: email.message.Message) -> Part:
     return Part(
         content_type=node.get_content_type(),
         charset=_or("", lambda: str(node.get_content_charset(""))),
         disposition=_or("", lambda: node.get_content_disposition() or ""),
         filename=_or("", lambda: words_decoded(one_line(node.get_filename() or ""))),
         content_id=one_line(str(node.get("Content-ID", "")).strip().strip("<>")),
-        read=lambda: as_it_came(_or(b"", lambda: _content(node)), mail_size),
+        read=lambda: _or(b"", lambda: _content(node)),
     )
 
 
 def _content(node: email.message.Message) -> bytes:
     if node.is_multipart():  # message/rfc822, or the groups of message/delivery-status
-        return b"\r\n".join(child.as_bytes() for child in _children(node))
+        content = b"\r\n".join(child.as_bytes() for child in _children(node))
+        return _decoded(content, str(node.get("Content-Transfer-Encoding", "")).strip().lower())
     payload = node.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
+
+
+def _decoded(content: bytes, encoding: str) -> bytes:
+    """RFC 2046, 5.2.1, forbids to encode an enclosed message; the stdlib does not decode those that are."""
+    if encoding not in ("base64", "quoted-printable"):
+        return content
+    part = email.message.Message()
+    part["Content-Transfer-Encoding"] = encoding
+    part.set_payload(content.decode("ascii", "surrogateescape").lstrip())
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else content
 
 
 def _or(default: _T, read: Callable[[], _T]) -> _T:
