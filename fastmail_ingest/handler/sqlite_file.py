@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from fastmail_ingest.handler.place import PRIVATE_FILE, make_directory
 
 # A worker that is stopped in the middle of a transaction holds the others up, no more.
 _BUSY_S = 60.0
+_WAL_PAUSE_S = 0.01
 
 
 class Schema(Struct, frozen=True):
@@ -34,7 +36,7 @@ def open_file(setting: str, path: Path, schema: Schema) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE))
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         with transaction(connection):
             _make(connection, setting, path, schema)
@@ -44,6 +46,19 @@ def open_file(setting: str, path: Path, schema: Schema) -> sqlite3.Connection:
             raise ConfigError(f"{setting}: {path}: {error}. remedy: name another file") from error
         raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Several may open a new file at once, and for this change alone SQLite does not wait for its lock."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(_WAL_PAUSE_S)
 
 
 @contextmanager
