@@ -1,6 +1,7 @@
 """One validated Config: the structs that are the TOML sections, and how they are loaded."""
 
 from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.admin import AdminConfig
 from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
 from fastmail_ingest.config.load import load
 from fastmail_ingest.config.schema import (
@@ -18,6 +19,7 @@ from fastmail_ingest.config.secrecy import mask_url
 
 __all__ = [
     "Account",
+    "AdminConfig",
     "BlobsConfig",
     "BreakerConfig",
     "Config",

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.admin import HOW_TO_MAKE_ONE, AdminConfig
 from fastmail_ingest.config.draft import NOT_REPEATED, Draft
 from fastmail_ingest.config.explain import complaint, literal
 from fastmail_ingest.config.failure import RetryConfig, RetryFor
@@ -33,6 +34,7 @@ def check(config: Config, draft: Draft, *, require_accounts: bool) -> None:
     for index, account in enumerate(config.accounts):
         _check_account(account, draft, index)
     _check_redis(config.redis, draft)
+    _check_admin(config.admin, config.producer.poll_max, draft)
     _check_handlers(draft)
     producer, retry = config.producer, config.retry
     _check_order(draft, "producer", ("poll_min", producer.poll_min), ("poll_max", producer.poll_max))
@@ -139,3 +141,23 @@ def _check_redis(redis: RedisConfig, draft: Draft) -> None:
 def _repeated(names: Sequence[str]) -> list[int]:
     """The positions at which a name stands that stood before."""
     return [index for index, name in enumerate(names) if name in names[:index]]
+
+
+def _check_admin(admin: AdminConfig, poll_max: float, draft: Draft) -> None:
+    if 0 < admin.freshness < poll_max:
+        problem = f"expected at least [producer] poll_max ({poll_max:g}), got {admin.freshness:g}"
+        remedy = "raise it, or remove the line: it then follows from poll_max"
+        raise complaint(draft.place("admin", "freshness"), problem, remedy)
+    if admin.metrics_port and admin.metrics_port == admin.port:
+        problem = f"expected another port than that of the rest, got {admin.port} for both"
+        remedy = "remove the line: /metrics is on that port, too"
+        raise complaint(draft.place("admin", "metrics_port"), problem, remedy)
+    if admin.metrics_port and not admin.port:
+        problem = "expected a port for the rest as well, got port = 0"
+        raise complaint(
+            draft.place("admin", "metrics_port"), problem, "write port = 8080, or remove the line"
+        )
+    if admin.port and not admin.is_loopback and not admin.token:
+        problem = f"expected a token for an address that others can reach, got {literal(admin.host)} without"
+        remedy = f'{HOW_TO_MAKE_ONE}; or write host = "127.0.0.1"'
+        raise complaint(draft.place("admin", "host"), problem, remedy)

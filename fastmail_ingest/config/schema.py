@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.admin import AdminConfig
 from fastmail_ingest.config.boxed_files import JsonlConfig, MaildirConfig, PostgresConfig, SqliteConfig
 from fastmail_ingest.config.builtin import BUILT_IN
 from fastmail_ingest.config.classify import ClassifyConfig, ClassifyRule
@@ -275,6 +276,7 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     breaker: BreakerConfig = BreakerConfig()
     ledger: LedgerConfig = LedgerConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
+    admin: AdminConfig = AdminConfig()
     logging: LoggingConfig = LoggingConfig()
     jsonl: JsonlConfig = JsonlConfig()
     maildir: MaildirConfig = MaildirConfig()

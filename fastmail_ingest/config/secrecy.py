@@ -3,7 +3,7 @@
 import re
 
 HIDDEN = "***"
-SECRET_KEYS = frozenset({"password", "secret"})
+SECRET_KEYS = frozenset({"password", "secret", "token"})
 URL_KEYS = frozenset({"url", "host"})
 
 _USERINFO = re.compile(r"^([a-z]*:?//)?.*@", re.IGNORECASE | re.DOTALL)

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from fastmail_ingest.config.account import Account
+from fastmail_ingest.config.admin import HOW_TO_MAKE_ONE, TOKEN, TOKEN_CHARS_MIN, AdminConfig
 from fastmail_ingest.config.boxed_files import PostgresConfig
 from fastmail_ingest.config.draft import Draft, Place
 from fastmail_ingest.config.environment import PREFIX, account_token, account_variable
@@ -21,6 +22,7 @@ from fastmail_ingest.config.toml_file import origin_of
 from fastmail_ingest.errors import ConfigError
 
 SECRET_BYTES_MAX = 64 * 1024
+_SECRETS = (("redis", "password"), ("webhook", "secret"), ("postgres", "password"), ("admin", "token"))
 # The ways to log in; an account has exactly one.
 LOGINS = ("password", "password_file", "oauth_client_file", "oauth_client_id", "service_account_file")
 
@@ -37,6 +39,7 @@ def resolve(config: Config, draft: Draft) -> Config:
         accounts=accounts,
         blobs=blobs,
         webhook=webhook,
+        admin=_resolve_admin(config.admin, draft),
         **_resolve_keeping(config, draft),
     )
 
@@ -46,7 +49,7 @@ def refuse_exposed(draft: Draft) -> None:
     for index, table in enumerate(draft.accounts):
         if table.get("password"):
             raise _exposed(draft, draft.place(ACCOUNTS, "password", index))
-    for section, key in (("redis", "password"), ("webhook", "secret"), ("postgres", "password")):
+    for section, key in _SECRETS:
         if draft.tables.get(section, {}).get(key):
             raise _exposed(draft, draft.place(section, key))
     for section in ("redis", "redis_stream", "postgres"):
@@ -149,6 +152,18 @@ def _resolve_webhook(webhook: WebhookConfig, draft: Draft) -> WebhookConfig:
         secret=read_secret(place, Path(file)) if file else webhook.secret,
         tls_ca_file=_absolute(draft, webhook.tls_ca_file),
     )
+
+
+def _resolve_admin(admin: AdminConfig, draft: Draft) -> AdminConfig:
+    file, place = _absolute(draft, admin.token_file), draft.place("admin", "token_file")
+    if admin.token and file:
+        remedy = f"keep one of token_file, token, {PREFIX}ADMIN__TOKEN"
+        raise complaint(place, "expected one place for the token, got two", remedy)
+    token = read_secret(place, Path(file)) if file else admin.token
+    if token and (len(token) < TOKEN_CHARS_MIN or re.fullmatch(TOKEN, token) is None):
+        problem = f"expected a token of {TOKEN_CHARS_MIN} characters or more, letters, digits and ._~+/=-"
+        raise complaint(place if file else draft.place("admin", "token"), problem, HOW_TO_MAKE_ONE)
+    return replace(admin, token_file=file, token=token)
 
 
 def _resolve_keeping(config: Config, draft: Draft) -> dict[str, Section]:

@@ -13,22 +13,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from fastmail_ingest.model.printable import clean, clean_lines
+
+__all__ = [
+    "clean",
+    "clean_lines",
+    "console",
+    "duration",
+    "moment",
+    "progress",
+    "say",
+    "say_json",
+    "say_json_list",
+    "table",
+    "to_json",
+]
+
 _WIDTH_OF_A_FILE = 200  # columns, where the output is no terminal
 _WIDTHS = {"id": 15, "mail": 24}
 _DAY_S = 86_400
 _UNITS = ((_DAY_S, "d"), (3600, "h"), (60, "min"))
-
-
-def clean(text: str, kept: str = "") -> str:
-    """The text with everything unprintable replaced, but for the characters in `kept`."""
-    return "".join(
-        char if char.isprintable() or char in kept else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
-
-
-def clean_lines(text: str) -> str:
-    """The same for a text of several lines."""
-    return clean(text.replace("\r\n", "\n"), kept="\n\t")
 
 
 def console() -> Console:

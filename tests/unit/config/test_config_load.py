@@ -227,6 +227,25 @@ def test_accounts_are_not_needed_by_every_command(write: WriteConfig) -> None:
     assert load(write(""), {}, require_accounts=False).accounts == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_admin_on_loopback_needs_no_token(write: WriteConfig, account: str, host: str) -> None:
+    admin = load(write(f'{account}[admin]\nhost = "{host}"'), {}).admin
+    assert admin.is_loopback
+    assert (admin.port, admin.token, admin.metrics_port) == (8080, "", 0)
+
+
+def test_admin_for_all_with_a_token(write: WriteConfig, account: str, tmp_path: Path) -> None:
+    file = tmp_path / "admin.token"
+    file.touch(mode=0o600)
+    file.write_text("planted-secret-0\n")
+    path = write(f'{account}[admin]\nhost = "0.0.0.0"\ntoken_file = "{file}"')
+    admin = load(path, {}).admin
+    assert not admin.is_loopback
+    assert admin.token == "planted-secret-0"
+    assert "planted" not in repr(admin)
+    assert load(path, {"FASTMAIL_INGEST__ADMIN__PORT": "0"}).admin.port == 0
+
+
 def test_no_repr_shows_a_secret(write: WriteConfig, account: str, secret: str) -> None:
     url = f'[redis]\nurl = "redis://:{secret}@r:6379/0"'
     config = load(write(account + url), {})

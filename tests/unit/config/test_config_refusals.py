@@ -59,6 +59,45 @@ WRONG_FILES = {
     "target": (OK + '[handler]\ntarget = "shop.handle"', "[handler] target", ['"shop.mails:handle"']),
     "prefix": (OK + '[redis]\nprefix = "a:b"', "[redis] prefix", ["1 to 32"]),
     "line break": (OK + '[redis]\nprefix = "fmi\\n"', "[redis] prefix", ["1 to 32", '"fmi\\n"']),
+    "admin for all without token": (
+        OK + '[admin]\nhost = "0.0.0.0"',
+        "[admin] host",
+        ['got "0.0.0.0" without', 'token_file = "admin.token"', 'host = "127.0.0.1"'],
+    ),
+    "admin by name without token": (OK + '[admin]\nhost = "mail.example.com"', "[admin] host", []),
+    "admin with a short token": (
+        OK + f'[admin]\ntoken = "{SECRET[:15]}"',
+        "[admin] token",
+        ["16 characters", "umask 077"],
+    ),
+    "admin token of odd characters": (
+        OK + f'[admin]\ntoken = "{SECRET} {SECRET}"',
+        "[admin] token",
+        ["not shown"],
+    ),
+    "admin with two tokens": (
+        OK + f'[admin]\ntoken_file = "t"\ntoken = "{SECRET}"',
+        "[admin] token_file",
+        ["FASTMAIL_INGEST__ADMIN__TOKEN"],
+    ),
+    "admin without token file": (OK + '[admin]\ntoken_file = "t"', "[admin] token_file", ["No such file"]),
+    "admin twice on a port": (
+        OK + "[admin]\nmetrics_port = 8080",
+        "[admin] metrics_port",
+        ["remove the line"],
+    ),
+    "metrics alone": (OK + "[admin]\nport = 0\nmetrics_port = 9090", "[admin] metrics_port", ["port = 8080"]),
+    "freshness nobody can prove": (
+        OK + "[admin]\nfreshness = 30\n[producer]\npoll_max = 60",
+        "[admin] freshness",
+        ["poll_max (60)", "got 30"],
+    ),
+    "admin host with port": (OK + '[admin]\nhost = "127.0.0.1:80"', "[admin] host", ["without scheme"]),
+    "admin allowed host with port": (
+        OK + '[admin]\nallowed_hosts = ["a:80"]',
+        "[admin] allowed_hosts",
+        ["without port"],
+    ),
     "unknown key": (
         OK + "[worker]\nbatchmax = 3",
         "[worker] batchmax",
