@@ -1,4 +1,4 @@
-"""Text of strangers, made fit to be shown: no control character of theirs reaches a terminal, a log or a page."""
+"""Text of strangers, made fit to be shown: none of their control characters reach a terminal or a page."""
 
 
 def clean(text: str, kept: str = "") -> str:

@@ -67,7 +67,12 @@ def test_everything_that_is_known_is_shown(status: Status, stream: Operated) -> 
 
     told = json.loads(status("--json"))
     first, second = told["accounts"]
+    lanes = told["stream"].pop("lanes")
+    assert told["stream"].pop("bytes") > 0
     assert told["stream"] == {"to_handle": 3, "waiting_for_retry": 0, "dead": 0}
+    assert [(each["lane"], each["mails"]) for each in lanes] == [("again", 0), ("live", 3), ("backfill", 0)]
+    assert lanes[0]["oldest_s"] is None
+    assert lanes[1]["oldest_s"] >= 0
     assert first["standing"] == "ok"
     assert [box["last_uid"] for box in first["mailboxes"]] == [3, 0]
     assert first["mailboxes"][0]["fresh_s_ago"] > 1000
