@@ -14,7 +14,7 @@ class LaneStanding(Struct, frozen=True):
 
 
 class StreamStanding(Struct, frozen=True):
-    """The stream; `bytes` of mail wait in it, beside those in files. Mails in hand are still in their lanes."""
+    """The stream; `bytes` of mail wait in it, beside those in files. Mails in hand are in their lanes."""
 
     to_handle: int
     waiting_for_retry: int

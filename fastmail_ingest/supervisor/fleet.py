@@ -49,7 +49,9 @@ class Fleet:
             self._table.ring()
             return False
         self._generation += 1
-        slot.claim(self._roles.index(role), self._generation, now)
+        number_of_role = self._roles.index(role)
+        slot.claim(number_of_role, self._generation, now)
+        self._table.board.row(number_of_role).note_start()
         # Until the child has signal handlers of its own, a signal to it would be written to our wakeup
         # socket, which it shares: we would take its SIGTERM for ours, and it would never hear of it.
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)

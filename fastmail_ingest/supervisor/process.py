@@ -3,7 +3,9 @@
 import signal
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Self
 
+from fastmail_ingest.supervisor.board import Row
 from fastmail_ingest.supervisor.role import Role
 from fastmail_ingest.supervisor.slots import Slot
 
@@ -38,6 +40,7 @@ class RoleState:
     """The past and the plan of a role."""
 
     wanted: int
+    row: Row  # what everybody may know of it
     young_deaths: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
     strikes: deque[float] = field(default_factory=lambda: deque(maxlen=DEATHS_REMEMBERED))
     was_ready: bool = False  # some child of the role was at work before: it can start
@@ -46,6 +49,16 @@ class RoleState:
     progress: int = 0  # what the role had finished at the last of them
     start_at: float = 0.0
     finished: set[int] = field(default_factory=set)  # numbers of children that ended their finite work
+
+    @classmethod
+    def of(cls, role: Role, row: Row) -> Self:
+        """The state of a role at the beginning."""
+        row.name, row.wanted = role.name, role.count
+        return cls(role.count, row)
+
+    def want(self, count: int) -> None:
+        """From now on there shall be so many."""
+        self.wanted = self.row.wanted = count
 
 
 def how_it_ended(process: Process, code: int) -> str:

@@ -40,3 +40,4 @@ class Role:
     hang_after_s: Callable[[], float] | None = None  # kill a child that holds one piece of work for longer
     probe: Callable[[], bool] | None = None  # for a child that cannot call slot.ready() itself
     start_first: bool = False  # roles of earlier stages wait until it is ready
+    optional: bool = False  # the others go on without it, however often it dies

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from fastmail_ingest.supervisor.board import Board
+
 COUNTERS = 32
 MESSAGE_MAX_BYTES = 1022
 TOKEN_MAX_BYTES = 46
@@ -191,6 +193,7 @@ class SlotTable:
         self.count = count
         self.cells = cells
         self.memory = mmap.mmap(-1, _TABLE_HEAD.size + count * self._slot_size)
+        self.board = Board()
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     @property

@@ -9,13 +9,15 @@ from fastmail_ingest.supervisor.process import Process, RoleState
 
 _log = logging.getLogger(__name__)
 
+OPTIONAL_PAUSE_S = 30.0
+
 
 def cannot_start(process: Process, state: RoleState, code: int) -> bool:
     """Whether a child ended by itself before it could begin, and the next would end the same.
 
     So it is if none of its role ever could, or if it says itself that it has tried again and again.
     """
-    if process.was_ready or process.killed_for or code <= 0:
+    if process.was_ready or process.killed_for or code <= 0 or process.role.optional:
         return False
     return code == EXIT_ROLE_FAILED or not state.was_ready
 
@@ -47,6 +49,11 @@ def plan_successor(process: Process, state: RoleState, now: float, *, struck: bo
         state.strikes.append(now)
         return ""
     verdict = restart.decide(role.restart, state.young_deaths, lived, now, chance)
+    if isinstance(verdict, restart.RoleBroken) and role.optional:
+        _log.error("%s died young %d times: going on without it, next try in %.0f s",
+                   role.name, verdict.short_lives, OPTIONAL_PAUSE_S)  # fmt: skip
+        state.start_at = now + OPTIONAL_PAUSE_S
+        return ""
     if isinstance(verdict, restart.RoleBroken):
         return f"{role.name} died young {verdict.short_lives} times"
     if lived < role.restart.short_life_s:

@@ -50,7 +50,7 @@ class Supervisor:
         self._on_reload = on_reload
         self._on_status = on_status
         self._find_stuck = find_stuck
-        self._states = {role.name: RoleState(role.count) for role in roles}
+        self._states = {role.name: RoleState.of(role, table.board.row(n)) for n, role in enumerate(roles)}
         self._rolling: list[int] = []  # pids of the old generation, to be replaced one by one
         self._draining_since = 0.0
         self._deadline = 0.0
@@ -141,6 +141,7 @@ class Supervisor:
             return
         self._draining_since, self._deadline = now, until
         self.report.reason = reason
+        self._table.board.note_drain()
         _log.info("stopping: %s", reason)
 
     def _stopping_stage(self) -> int | None:
@@ -221,6 +222,7 @@ class Supervisor:
             _log.info("%s %d (pid %d) makes room for a fresh one", role.name, process.number, process.pid)
             return
         how = how_it_ended(process, code)
+        state.row.note_death(how, now)
         if cannot_start(process, state, code):
             self._fail(f"{role.name} cannot start", how)
             return
@@ -293,5 +295,5 @@ class Supervisor:
         for role in self._roles:
             if role.scales:
                 state = self._states[role.name]
-                state.wanted = max(1, min(state.wanted + by, self._table.count // 2))
+                state.want(max(1, min(state.wanted + by, self._table.count // 2)))
                 _log.info("%s: %d wanted now", role.name, state.wanted)
