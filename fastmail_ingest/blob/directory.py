@@ -8,10 +8,12 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from fastmail_ingest.blob.draft import FileDraft
+from fastmail_ingest.blob.hold import Hold
 from fastmail_ingest.errors import BlobUnavailable, ConfigError
 
 _log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class BlobDirectory:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._incoming = directory / _INCOMING
+        self._hold = Hold(directory)
 
     def prepare(self) -> None:
         """Make the directory if it is missing. Raises ConfigError if nothing can be written there."""
@@ -50,7 +53,7 @@ class BlobDirectory:
     def begin(self) -> FileDraft:
         """A new, empty draft. Never raises: if it cannot be written, its commit does."""
         # Not made anew if it is gone: beneath a disk that is not mounted now nobody would find the blob.
-        return FileDraft(self._incoming / secrets.token_hex(16), self._place_of)
+        return FileDraft(self._incoming / secrets.token_hex(16), self._place_of, self._hold.drop)
 
     def open(self, name: str) -> BinaryIO:
         """The blob, to be read and closed. Raises BlobUnavailable."""
@@ -67,7 +70,7 @@ class BlobDirectory:
     def remove(self, name: str) -> None:
         """Remove a blob, if it is there; one that cannot be removed is left to the sweep."""
         try:
-            self._place_of(name).unlink(missing_ok=True)
+            self._hold.drop(self._place_of(name))
         except (OSError, BlobUnavailable) as error:
             _log.warning("a large mail that is done cannot be removed: %s", error)
 
@@ -91,7 +94,32 @@ class BlobDirectory:
             if (age_s := _age_s(entry, now)) is not None and age_s >= older_than_s:
                 Path(entry).unlink(missing_ok=True)
                 removed += 1
+        self._hold.end_abandoned()
         return removed
+
+    # --- for backups -------------------------------------------------------------------------------
+
+    def holding(self) -> AbstractContextManager[None]:
+        """While this lasts, removed blobs are put aside. Raises BlobUnavailable, OSError."""
+        return self._hold.begun()
+
+    def held(self, space: str) -> Iterator[tuple[str, list[Path]]]:
+        """Each blob of a database that was there at any time since the hold began: its name, and where it may
+        be, the place to look at first first. Raises OSError.
+        """
+        # In this order: a blob that is removed meanwhile is seen in both, not in neither.
+        seen = set()
+        for blob in self.stored(space):
+            seen.add(blob.name)
+            place = self._place_of(blob.name)
+            yield blob.name, [place, self._hold.aside(place)]
+        for name, place in self._hold.put_aside(space):
+            if name not in seen and _NAME.fullmatch(name):
+                yield name, [place]
+
+    def has(self, name: str) -> bool:
+        """Whether this blob is there."""
+        return self._place_of(name).exists()
 
     def _now(self) -> float:
         """The time by the clock that stamps the files: that of a file server may differ from ours."""

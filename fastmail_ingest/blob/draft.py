@@ -14,11 +14,13 @@ class FileDraft:
     """Written under a passing name, and moved to its own when all of it is on disk.
 
     If we die before that, the file is left behind: whoever sweeps the directory removes it when it is old.
+    `drop` removes a blob that was committed; it raises OSError.
     """
 
-    def __init__(self, place: Path, place_of: Callable[[str], Path]) -> None:
+    def __init__(self, place: Path, place_of: Callable[[str], Path], drop: Callable[[Path], None]) -> None:
         self._place = place
         self._place_of = place_of
+        self._drop = drop
         self._committed = False
         self._error: OSError | None = None
         self._file: BinaryIO | None = None
@@ -81,7 +83,10 @@ class FileDraft:
         """Remove what was written, blob or not. Never raises."""
         file, self._file = self._file, None
         try:
-            self._place.unlink(missing_ok=True)
+            if self._committed:
+                self._drop(self._place)
+            else:
+                self._place.unlink(missing_ok=True)
         except OSError as error:
             self._error = self._error or error
         if file is not None:
