@@ -2,6 +2,7 @@
 
 from fastmail_ingest.config.account import Account
 from fastmail_ingest.config.admin import AdminConfig
+from fastmail_ingest.config.backup import BackupConfig
 from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
 from fastmail_ingest.config.load import load
 from fastmail_ingest.config.schema import (
@@ -20,6 +21,7 @@ from fastmail_ingest.config.secrecy import mask_url
 __all__ = [
     "Account",
     "AdminConfig",
+    "BackupConfig",
     "BlobsConfig",
     "BreakerConfig",
     "Config",

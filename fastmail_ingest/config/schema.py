@@ -9,6 +9,7 @@ from msgspec import Meta, field
 
 from fastmail_ingest.config.account import Account
 from fastmail_ingest.config.admin import AdminConfig
+from fastmail_ingest.config.backup import BackupConfig
 from fastmail_ingest.config.boxed_files import JsonlConfig, MaildirConfig, PostgresConfig, SqliteConfig
 from fastmail_ingest.config.builtin import BUILT_IN
 from fastmail_ingest.config.classify import ClassifyConfig, ClassifyRule
@@ -277,6 +278,7 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger: LedgerConfig = LedgerConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     admin: AdminConfig = AdminConfig()
+    backup: BackupConfig = BackupConfig()
     logging: LoggingConfig = LoggingConfig()
     jsonl: JsonlConfig = JsonlConfig()
     maildir: MaildirConfig = MaildirConfig()

@@ -31,6 +31,7 @@ def resolve(config: Config, draft: Draft) -> Config:
     """`config` with absolute paths and with the passwords that stand in files."""
     accounts = [_resolve_account(account, draft, index) for index, account in enumerate(config.accounts)]
     blobs = replace(config.blobs, directory=_absolute(draft, config.blobs.directory))
+    backup = replace(config.backup, directory=_absolute(draft, config.backup.directory))
     webhook = _resolve_webhook(config.webhook, draft)
     redis = _resolve_redis(config.redis, draft)
     return replace(
@@ -38,6 +39,7 @@ def resolve(config: Config, draft: Draft) -> Config:
         redis=redis,
         accounts=accounts,
         blobs=blobs,
+        backup=backup,
         webhook=webhook,
         admin=_resolve_admin(config.admin, draft),
         **_resolve_keeping(config, draft),

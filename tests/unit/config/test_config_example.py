@@ -29,11 +29,12 @@ def test_commented_defaults_are_right(write: WriteConfig) -> None:
     plain = {
         name: getattr(config, name)
         for name in sections()
-        if name not in lists() | {"redis", "blobs", "jsonl", "maildir", "sqlite"}
+        if name not in lists() | {"redis", "blobs", "backup", "jsonl", "maildir", "sqlite"}
     }
     assert plain == {name: getattr(Config(), name) for name in plain}
     assert config.redis.url == RedisConfig().url
     assert config.blobs.inline_limit == Config().blobs.inline_limit
+    assert config.backup.keep == Config().backup.keep
     assert config.accounts[0].mailboxes == ["INBOX"]
     assert config.jsonl.rotate_bytes == Config().jsonl.rotate_bytes
     assert [rule.category for rule in config.classify_rules] == ["billing"]

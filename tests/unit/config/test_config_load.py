@@ -42,7 +42,9 @@ def test_one_account_is_all_that_is_needed(write: WriteConfig, account: str, sec
     assert config.accounts[0].password == secret
     assert config.accounts[0].mailboxes == ["INBOX"]
     plain = Config()
-    with_paths = {name: getattr(plain, name) for name in ("redis", "blobs", "jsonl", "maildir", "sqlite")}
+    with_paths = {
+        name: getattr(plain, name) for name in ("redis", "blobs", "backup", "jsonl", "maildir", "sqlite")
+    }
     assert msgspec.structs.replace(config, accounts=[], **with_paths) == plain
 
 
