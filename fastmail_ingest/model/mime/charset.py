@@ -81,7 +81,10 @@ def codec_of(label: str) -> str | None:
 
 def _damaged(raw: bytes, name: str, label: str) -> tuple[str, str]:
     """Text that is not in its charset, or nearly: a damaged letter does not make it another language."""
-    text = raw.decode(name, "replace")
+    try:
+        return raw.decode(), f"charset: {label[:40]!r} is UTF-8"
+    except UnicodeDecodeError:
+        text = raw.decode(name, "replace")
     broken = text.count("\N{REPLACEMENT CHARACTER}")
     sound = len(text) - len(text.encode("ascii", "ignore")) - broken
     if name in _TAKES_ANYTHING or sound >= broken:

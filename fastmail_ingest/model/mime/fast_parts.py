@@ -10,25 +10,37 @@ from fast_mail_parser import PyLazyMimePart
 from fastmail_ingest.model.mime.charset import decoded
 from fastmail_ingest.model.mime.header_text import one_line, words_decoded
 from fastmail_ingest.model.mime.part import Part, Undecodable
+from fastmail_ingest.model.mime.quoted_printable import QuotedPrintable
 
 _CHARSET = re.compile(r"""(?i);\s*charset\*?\s*=\s*(?:"([^"]{0,80})|([^\s;"]{1,80}))""")
 # Encodings from before MIME, which only the stdlib still reads.
 _UUENCODED = frozenset({"x-uuencode", "uuencode", "uue", "x-uue"})
 
 
-def fast_parts(tree: PyLazyMimePart) -> Iterator[Part]:
-    """The leaves in their order; a message within the mail is one leaf."""
+def fast_parts(tree: PyLazyMimePart, whole: bytes) -> Iterator[Part]:
+    """The leaves in their order; a message within the mail is one leaf. `tree` was made of `whole`.
+
+    Raises Undecodable for a container without parts: the stdlib finds them behind a boundary that is
+    written as RFC 2231 has it, or the text if there is none.
+    """
+    travelled = QuotedPrintable(whole)
     waiting = [tree]
     while waiting:
         node = waiting.pop()
-        if node.content_type.startswith("multipart/") and not node.is_message:
-            waiting.extend(reversed(node.children))
+        if not node.content_type.startswith("multipart/") or node.is_message:
+            # Rust has a part between two boundaries in a row, and behind one that only begins like its own.
+            if node.encoded_size or node.headers or node is tree:
+                yield _part(node, travelled)
+        elif children := node.children:
+            waiting.extend(reversed(children))
         else:
-            yield _part(node)
+            raise Undecodable("none begins in a multipart")
 
 
-def _part(node: PyLazyMimePart) -> Part:
+def _part(node: PyLazyMimePart, travelled: QuotedPrintable) -> Part:
     content_type = node.content_type.lower()
+    if content_type.count("/") != 1:
+        content_type = "text/plain"  # RFC 2045, 5.2, of one that cannot be read
     headers = node.headers
     return Part(
         content_type=content_type,
@@ -36,7 +48,7 @@ def _part(node: PyLazyMimePart) -> Part:
         disposition=(node.disposition or "").lower(),
         filename=_filename(node) if node.filename else "",
         content_id=node.content_id or "",
-        read=lambda: _content(node, headers),
+        read=lambda: _content(node, headers, travelled),
     )
 
 
@@ -71,12 +83,14 @@ def _in_its_charset(name: str) -> str:
     return decoded(raw, "")[0]
 
 
-def _content(node: PyLazyMimePart, headers: dict[str, list[str]]) -> bytes:
+def _content(node: PyLazyMimePart, headers: dict[str, list[str]], travelled: QuotedPrintable) -> bytes:
     try:
         content = node.content or b""
     except fast_mail_parser.ParseError as error:
         raise Undecodable(str(error)) from None
     encoding = _header(headers, "Content-Transfer-Encoding").strip().lower()
+    if encoding == "quoted-printable":
+        return travelled.mended(content, node.encoded_size or 0)
     if encoding in _UUENCODED:
         return _uudecoded(content)
     return content

@@ -28,6 +28,10 @@ _ONE_ADDRESS = re.compile(
     rf"""(?:"([^"\\]*)"[ \t]*|([^<>()\[\],:;@"\\]*))<({_ADDRESS})>[ \t]*|({_ADDRESS})[ \t]*"""
 )
 
+_PLAIN_ADDRESS = re.compile(_ADDRESS)
+# RFC 5322, 4.4: how a mail was to travel in 1982, which says nothing of whose it is.
+_ROUTE = re.compile(r"<\s*@[^<>:]*:")
+
 _T = TypeVar("_T")
 
 
@@ -120,13 +124,15 @@ class Head:
         self, name: str, of: Callable[[fast_mail_parser.PyMailMetadata], list[fast_mail_parser.PyAddress]]
     ) -> list[Address]:
         """What was found, or what the stdlib finds in a header that was not understood or badly decoded."""
-        value = self._first(name)
-        if not value:
+        written = self._first(name)
+        if not written:
             return []
-        found = of(self._fast) if self._fast else []
+        value = _ROUTE.sub("<", written)
         # Old programs put the name behind the address, in a comment, which only the stdlib reads.
-        if found and "(" not in value and not any(is_doubtful(each.display_name or "") for each in found):
-            return [Address(one_line(each.display_name or ""), one_line(each.address)) for each in found]
+        if value == written and "(" not in value:
+            found = of(self._fast) if self._fast else []
+            if found and all(map(_is_certain, found)):
+                return [Address(one_line(each.display_name or ""), each.address) for each in found]
         addresses = _addresses(value[:_ADDRESSES_CHARS_MAX])
         if len(value) > _ADDRESSES_CHARS_MAX or (not addresses and "@" in value):
             self.defects.append(f"{name}: not all addresses can be read")
@@ -146,6 +152,12 @@ class Head:
         if found is None:
             self.defects.append(f"Date: {one_line(value[:60])!r} cannot be read")
         return found
+
+
+def _is_certain(found: fast_mail_parser.PyAddress) -> bool:
+    """Whether Rust has read it as it was meant: not, say, quotes in the middle of a name, or two commas."""
+    name = found.display_name or ""
+    return '"' not in name and not is_doubtful(name) and _PLAIN_ADDRESS.fullmatch(found.address) is not None
 
 
 def _addresses(value: str) -> list[Address]:

@@ -91,21 +91,19 @@ class Mail:
 
     @cached_property
     def _parts(self) -> list[Part]:
-        whole = self._bounded.whole
-        found = fast_parts(self._tree) if self._tree else stdlib_parts(whole, self._defects)
-        parts = list(islice(found, PARTS_MAX + 1))
+        parts = self._found_fast() or self._again
         if len(parts) > PARTS_MAX:
             self._defects.append(f"parts: more than {PARTS_MAX}, the rest is not read")
             del parts[PARTS_MAX:]
-        return parts or self._body_as_part()
+        return parts
 
-    def _body_as_part(self) -> list[Part]:
-        """A container in which no part begins: all that is in it, as text."""
-        body = self._bounded.whole[len(self._bounded.head) :].strip(b"\r\n")
-        if not body:
+    def _found_fast(self) -> list[Part]:
+        if self._tree is None:
             return []
-        self._defects.append("parts: none begins in a multipart mail, its body is read as text")
-        return [Part("text/plain", "", "", "", "", lambda: body)]
+        try:
+            return list(islice(fast_parts(self._tree, self._bounded.whole), PARTS_MAX + 1))
+        except Undecodable:
+            return []
 
     @cached_property
     def _texts(self) -> list[int]:
@@ -152,9 +150,11 @@ class Mail:
     def _second_reading(self, number: int) -> Part | None:
         """The same part as the stdlib sees it: slower, but it goes on where the other gives up."""
         again = self._again
-        same = [each.content_type for each in again] == [each.content_type for each in self._parts]
+        same = [each.content_type for each in again[:PARTS_MAX]] == [
+            each.content_type for each in self._parts
+        ]
         return again[number] if same else None
 
     @cached_property
     def _again(self) -> list[Part]:
-        return list(islice(stdlib_parts(self._bounded.whole, self._defects), PARTS_MAX))
+        return list(islice(stdlib_parts(self._bounded.whole, self._defects), PARTS_MAX + 1))

@@ -1,0 +1,65 @@
+"""Mends what fast-mail-parser 0.10 makes of quoted-printable (RFC 2045, 6.7).
+
+It drops the bytes above 127 that programs write nevertheless, and it ends a line that was to go on ("=") if
+that is the last of its part, as in every mail of Apple's.
+"""
+
+import binascii
+import re
+
+from fastmail_ingest.model.mime.part import Undecodable
+
+_GOES_ON = (b"=\r\n", b"=\n")
+_GOES_ON_BEFORE_DELIMITER = (b"=\r\n\r\n--", b"=\n\n--")
+_DELIMITERS = (b"\r\n--", b"\n--")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_WHITE_LINE_ENDS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
+_ABOVE_127 = bytes(range(128, 256))
+# Each looks through the whole mail, or decodes a part that may be as long.
+_TRIES_MAX = 40
+
+
+class QuotedPrintable:
+    """The parts of a mail as they travelled: only their sizes are known, so these are searched for."""
+
+    def __init__(self, whole: bytes) -> None:
+        self._whole = whole
+        self._tries = 0
+
+    def mended(self, content: bytes, size: int) -> bytes:
+        """What a part says; `content` is what fast-mail-parser says of it, `size` that of its body, encoded.
+
+        Raises Undecodable if it is not found again.
+        """
+        return self._read_again(content, size) if self._may_be_mangled(content) else content
+
+    def _may_be_mangled(self, content: bytes) -> bool:
+        whole = self._whole
+        if not whole.isascii():
+            return True
+        if not content.endswith(b"\n"):
+            return False
+        return whole.endswith(_GOES_ON) or any(end in whole for end in _GOES_ON_BEFORE_DELIMITER)
+
+    def _read_again(self, content: bytes, size: int) -> bytes:
+        self._tries += 1
+        for blank in _BLANK_LINE.finditer(self._whole):
+            begin, end = blank.end(), blank.end() + size
+            if self._tries > _TRIES_MAX:
+                break
+            if end == len(self._whole) or self._whole.startswith(_DELIMITERS, end):
+                self._tries += 1
+                body = self._whole[begin:end]
+                if _is_same(_decoded(body.translate(None, _ABOVE_127)), content):
+                    return _decoded(body)
+        raise Undecodable("quoted-printable that is not found again")
+
+
+def _decoded(body: bytes) -> bytes:
+    """White space at the end of a line was added on the way."""
+    return binascii.a2b_qp(_WHITE_LINE_ENDS.sub(b"", body))
+
+
+def _is_same(one: bytes, other: bytes) -> bool:
+    """But for the line end that is to be mended."""
+    return one.rstrip(b"\r\n") == other.rstrip(b"\r\n")
