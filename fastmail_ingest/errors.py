@@ -22,6 +22,8 @@ FastmailIngestError
 ├── ProtocolError          a peer sent what its protocol does not allow           exit 3
 ├── ArchiveError           a file or folder cannot be imported, or no further       exit 1
 │   └── ArchiveChanged     it is no longer what it was when it was last read
+├── BackupError            a backup cannot be made, or is not whole                 exit 1
+│   └── ForeignSnapshot    the server at hand cannot read it: it may be whole
 └── UndecodableEntry       a stream entry that is not ours, or of a newer version
 
 Retry, Reject              raised by a handler: outcomes, not failures of ours
@@ -155,6 +157,14 @@ class ArchiveError(FastmailIngestError):
 
 class ArchiveChanged(ArchiveError):
     """An archive is no longer what it was when it was last read: it must be read from its beginning."""
+
+
+class BackupError(FastmailIngestError):
+    """A backup cannot be made, is not whole, or cannot be put back."""
+
+
+class ForeignSnapshot(BackupError):
+    """A snapshot has a format that the server at hand cannot read; it may well be whole."""
 
 
 class UndecodableEntry(FastmailIngestError):

@@ -25,7 +25,7 @@ class FileDraft:
         self._error: OSError | None = None
         self._file: BinaryIO | None = None
         try:
-            self._file = open(place, "xb", buffering=_BUFFER_BYTES, opener=_private)  # noqa: SIM115 - closed by commit
+            self._file = open(place, "xb", buffering=_BUFFER_BYTES, opener=private)  # noqa: SIM115 - closed by commit
         except OSError as error:
             self._error = error
 
@@ -96,7 +96,8 @@ class FileDraft:
         self.discard()
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """An opener for files that are readable for us alone."""
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 

@@ -9,6 +9,7 @@ import click
 
 from fastmail_ingest.cli.audit import audit
 from fastmail_ingest.cli.auth import auth
+from fastmail_ingest.cli.backup import backup
 from fastmail_ingest.cli.cursor import cursor
 from fastmail_ingest.cli.dead import dead
 from fastmail_ingest.cli.develop import new_handler, replay_eml
@@ -140,7 +141,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
     sys.exit(run.bench(options, procs, as_json=as_json))
 
 
-for verb in (status, dead, retries, ledger, audit, import_, auth, cursor, new_handler, replay_eml):
+for verb in (status, dead, retries, ledger, audit, import_, auth, cursor, new_handler, replay_eml, backup):
     cli.add_command(verb)
 
 

@@ -1,0 +1,79 @@
+"""Snapshot files of Redis and Valkey (RDB): what they say of themselves, and whether they are whole."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from fastmail_ingest.errors import BackupError, ForeignSnapshot
+
+# "REDIS" with four digits, since Valkey 9 "VALKEY" with three.
+_MAGIC = re.compile(rb"(REDIS\d{4}|VALKEY\d{3})")
+_MAGIC_BYTES = 9
+_AUX = re.compile(r"AUX FIELD (\S+) = '(.*)'")
+_WHAT_IS_WRONG = re.compile(r"RDB ERROR DETECTED ---\s*\[offset (\d+)\] (.+)")
+_INTERNAL = re.compile(r"Internal error in RDB reading offset \d+, function at \S+ -> (.+)")
+_OF_ANOTHER = ("version", "signature")  # words of the complaint about another server's file
+
+
+class RdbFacts(msgspec.Struct, frozen=True):
+    """What a snapshot says of itself: the server that wrote it, as in `redis 7.0.15`, and when (epoch s)."""
+
+    server: str
+    saved_at: float
+
+
+def check_rdb(path: Path, binary: Path, timeout_s: float) -> RdbFacts:
+    """Read all of a snapshot with the server's own checker, which finds any change by its checksum.
+
+    Raises BackupError that says what is wrong with it, ForeignSnapshot if this server cannot tell.
+    """
+    magic = _magic_of(path)
+    # A server's binary is its checker, too, when it is called so (redis.c main, server.c main).
+    command = ["redis-check-rdb", str(path)]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command
+            command, executable=binary, capture_output=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BackupError(
+            f"{path} could not be checked within {timeout_s:g} s. remedy: raise [backup] timeout"
+        ) from error
+    said = done.stdout.decode("utf-8", "replace")
+    if done.returncode != 0:
+        raise _complaint(path, magic, binary, said)
+    aux = dict(_AUX.findall(said))
+    name = next((name for name in ("valkey", "redis") if f"{name}-ver" in aux), "?")
+    return RdbFacts(f"{name} {aux.get(f'{name}-ver', '?')}", float(aux.get("ctime", 0)))
+
+
+def _magic_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_MAGIC_BYTES)
+    except OSError as error:
+        raise BackupError(
+            f"{path} cannot be read: {error.strerror}. remedy: name a backup's .rdb file"
+        ) from error
+    if not head:
+        raise BackupError(f"{path} is empty: it holds no backup. remedy: `fastmail-ingest backup --list`")
+    if not _MAGIC.fullmatch(head):
+        raise BackupError(
+            f"{path} is no snapshot of Redis or Valkey: it does not begin like one. "
+            "remedy: name a backup's .rdb file, see `fastmail-ingest backup --list`"
+        )
+    return head.decode()
+
+
+def _complaint(path: Path, magic: str, binary: Path, said: str) -> BackupError:
+    wrong = _WHAT_IS_WRONG.search(said)
+    internal = _INTERNAL.search(said)
+    words = wrong[2] if wrong else internal[1] if internal else said.strip().rpartition("\n")[2]
+    if any(word in words for word in _OF_ANOTHER):
+        return ForeignSnapshot(
+            f"{path} has the format {magic}, which {binary} cannot read ({words}): a newer or another server "
+            "wrote it. remedy: put a redis-server or valkey-server of its kind on PATH"
+        )
+    where = f" at byte {wrong[1]}" if wrong else ""
+    return BackupError(f"{path} is damaged or was cut off: {words}{where}. remedy: use another backup")
