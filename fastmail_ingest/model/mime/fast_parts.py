@@ -10,9 +10,10 @@ from fast_mail_parser import PyLazyMimePart
 from fastmail_ingest.model.mime.charset import decoded
 from fastmail_ingest.model.mime.header_text import one_line, words_decoded
 from fastmail_ingest.model.mime.part import Part, Undecodable
-from fastmail_ingest.model.mime.quoted_printable import QuotedPrintable
+from fastmail_ingest.model.mime.quoted_printable import Travelled
 
 _CHARSET = re.compile(r"""(?i);\s*charset\*?\s*=\s*(?:"([^"]{0,80})|([^\s;"]{1,80}))""")
+_SEARCHED_BYTES_MAX = 256 * 1024  # once for each name
 # Encodings from before MIME, which only the stdlib still reads.
 _UUENCODED = frozenset({"x-uuencode", "uuencode", "uue", "x-uue"})
 
@@ -23,7 +24,7 @@ def fast_parts(tree: PyLazyMimePart, whole: bytes) -> Iterator[Part]:
     Raises Undecodable for a container without parts: the stdlib finds them behind a boundary that is
     written as RFC 2231 has it, or the text if there is none.
     """
-    travelled = QuotedPrintable(whole)
+    travelled = Travelled(whole)
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -37,7 +38,7 @@ def fast_parts(tree: PyLazyMimePart, whole: bytes) -> Iterator[Part]:
             raise Undecodable("none begins in a multipart")
 
 
-def _part(node: PyLazyMimePart, travelled: QuotedPrintable) -> Part:
+def _part(node: PyLazyMimePart, travelled: Travelled) -> Part:
     content_type = node.content_type.lower()
     if content_type.count("/") != 1:
         content_type = "text/plain"  # RFC 2045, 5.2, of one that cannot be read
@@ -46,7 +47,7 @@ def _part(node: PyLazyMimePart, travelled: QuotedPrintable) -> Part:
         content_type=content_type,
         charset=_charset(headers) if content_type.startswith("text/") else "",
         disposition=(node.disposition or "").lower(),
-        filename=_filename(node) if node.filename else "",
+        filename=_filename(node, travelled) if node.filename else "",
         content_id=node.content_id or "",
         read=lambda: _content(node, headers, travelled),
     )
@@ -67,23 +68,27 @@ def _charset(headers: dict[str, list[str]]) -> str:
     return label.rpartition("'")[2]  # charset*=us-ascii'en'utf-8 (RFC 2231)
 
 
-def _filename(node: PyLazyMimePart) -> str:
+def _filename(node: PyLazyMimePart, travelled: Travelled) -> str:
     name = node.filename
     if "=?" in name:
         return words_decoded(name)
-    return one_line(name if name.isascii() else _in_its_charset(name))
+    if not name.isascii() and not travelled.is_ascii:
+        name = _in_its_charset(name, travelled.whole)
+    return one_line(name)
 
 
-def _in_its_charset(name: str) -> str:
+def _in_its_charset(name: str, whole: bytes) -> str:
     """Bytes above 127 that stood in the header as they were came as Latin-1."""
     try:
         raw = name.encode("latin-1")
     except UnicodeEncodeError:
         return name
-    return decoded(raw, "")[0]
+    # A name that was encoded as it should be is right, and its bytes are nowhere.
+    is_raw = len(whole) > _SEARCHED_BYTES_MAX or raw in whole
+    return decoded(raw, "")[0] if is_raw else name
 
 
-def _content(node: PyLazyMimePart, headers: dict[str, list[str]], travelled: QuotedPrintable) -> bytes:
+def _content(node: PyLazyMimePart, headers: dict[str, list[str]], travelled: Travelled) -> bytes:
     try:
         content = node.content or b""
     except fast_mail_parser.ParseError as error:

@@ -6,6 +6,7 @@ that is the last of its part, as in every mail of Apple's.
 
 import binascii
 import re
+from functools import cached_property
 
 from fastmail_ingest.model.mime.part import Undecodable
 
@@ -19,37 +20,41 @@ _ABOVE_127 = bytes(range(128, 256))
 _TRIES_MAX = 40
 
 
-class QuotedPrintable:
+class Travelled:
     """The parts of a mail as they travelled: only their sizes are known, so these are searched for."""
 
     def __init__(self, whole: bytes) -> None:
-        self._whole = whole
+        self.whole = whole
         self._tries = 0
+
+    @cached_property
+    def is_ascii(self) -> bool:
+        """Whether there is no byte above 127 in the mail."""
+        return self.whole.isascii()
 
     def mended(self, content: bytes, size: int) -> bytes:
         """What a part says; `content` is what fast-mail-parser says of it, `size` that of its body, encoded.
 
         Raises Undecodable if it is not found again.
         """
-        return self._read_again(content, size) if self._may_be_mangled(content) else content
+        if self.is_ascii and not (content.endswith(b"\n") and self._one_goes_on):
+            return content
+        return self._read_again(content, size)
 
-    def _may_be_mangled(self, content: bytes) -> bool:
-        whole = self._whole
-        if not whole.isascii():
-            return True
-        if not content.endswith(b"\n"):
-            return False
-        return whole.endswith(_GOES_ON) or any(end in whole for end in _GOES_ON_BEFORE_DELIMITER)
+    @cached_property
+    def _one_goes_on(self) -> bool:
+        """Whether there is a part whose last line was to go on."""
+        return self.whole.endswith(_GOES_ON) or any(end in self.whole for end in _GOES_ON_BEFORE_DELIMITER)
 
     def _read_again(self, content: bytes, size: int) -> bytes:
         self._tries += 1
-        for blank in _BLANK_LINE.finditer(self._whole):
+        for blank in _BLANK_LINE.finditer(self.whole):
             begin, end = blank.end(), blank.end() + size
             if self._tries > _TRIES_MAX:
                 break
-            if end == len(self._whole) or self._whole.startswith(_DELIMITERS, end):
+            if end == len(self.whole) or self.whole.startswith(_DELIMITERS, end):
                 self._tries += 1
-                body = self._whole[begin:end]
+                body = self.whole[begin:end]
                 if _is_same(_decoded(body.translate(None, _ABOVE_127)), content):
                     return _decoded(body)
         raise Undecodable("quoted-printable that is not found again")

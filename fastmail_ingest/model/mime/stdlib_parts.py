@@ -41,8 +41,9 @@ def stdlib_parts(whole: bytes, defects: list[str]) -> Iterator[Part]:
         elif _parameters_too_long(node):
             defects.append("parts: one whose parameters are longer than any honest one is not read")
         elif node.get_content_maintype() == "multipart":
-            defects.append("parts: none begins in a multipart, what is in it is read as text")
-            yield _part(node, "text/plain")
+            if str(node.get_payload()).strip():
+                defects.append("parts: none begins in a multipart, what is in it is read as text")
+                yield _part(node, "text/plain")
         else:
             yield _part(node, node.get_content_type() if "Content-Type" in node else default)
 

@@ -96,7 +96,7 @@ def _tree(scene: Scene) -> Content:
         "image/gif", scene.data(), "base64", f"Content-ID: <{scene.token()}@x>", "Content-Disposition: inline"
     )
     inner = multipart(draw, "alternative", [scene.plain(text), scene.plain(html, "html")])
-    related = multipart(draw, "related", [inner, picture], "; type=multipart/alternative")
+    related = multipart(draw, "related", [inner, picture], '; type="multipart/alternative"')
     attached = file_part(draw, "text/csv; charset=utf-8", name, data)
     return Content(multipart(draw, "mixed", [related, attached]), text, html, None)
 

@@ -3,6 +3,9 @@
 import pytest
 from support.everything import email_of
 
+from fastmail_ingest.model.mime.part import Undecodable
+from fastmail_ingest.model.mime.quoted_printable import Travelled
+
 MIXED = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
 QUOTED_PRINTABLE = b"Content-Type: a/b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
 
@@ -33,12 +36,12 @@ def test_each_of_two_that_are_as_long() -> None:
     assert [each.content() for each in email_of(MIXED + parts + b"--b--").attachments] == [b"one", b"two"]
 
 
-def test_many_that_look_alike_are_left_to_the_stdlib() -> None:
-    """Each search looks through the whole mail: their number is bounded."""
-    part = b"--b\r\n" + QUOTED_PRINTABLE + b"\xfc" * 3 + b"=\r\n\r\n"
-    email = email_of(MIXED + part * 100 + b"--b--")
-    assert {each.content() for each in email.attachments} == {b"\xfc" * 3}
-    assert email.defects == ["parts: quoted-printable that is not found again"]
+def test_searches_are_bounded() -> None:
+    """Each looks through the whole mail."""
+    mail = Travelled(MIXED + b"--b\r\n" + QUOTED_PRINTABLE + b"\xfca=\r\n\r\n--b--")
+    assert mail.mended(b"a\r\n", 5) == b"\xfca"
+    with pytest.raises(Undecodable):
+        list(map(mail.mended, [b"a\r\n"] * 100, [5] * 100))
 
 
 @pytest.mark.parametrize("kind", [b"text", b"<html>", b"; charset=utf-8", b"text/html/x"])
@@ -126,3 +129,19 @@ def test_addresses_in_their_older_forms(value: str, name: str, address: str) -> 
 def test_utf8_under_the_label_of_another_charset() -> None:
     email = email_of("Content-Type: text/plain; charset=gb2312\r\n\r\n请求书 明天 会议".encode())
     assert (email.text, email.defects) == ("请求书 明天 会议", ["charset: 'gb2312' is UTF-8"])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"filename*=utf-8''na%C3%AFve%20na%C3%AFve.csv", "naïve naïve.csv"),
+        (b'filename="=?utf-8?q?na=C3=AFve?="', "naïve"),
+        ('filename="naïve"'.encode(), "naïve"),
+        ('filename="请求书 明天.doc"'.encode("gbk"), "请求书 明天.doc"),
+    ],
+)
+@pytest.mark.parametrize("text", [b"ascii", b"\xc3\xbc"])
+def test_only_names_that_are_not_encoded_are_guessed(name: bytes, shown: str, text: bytes) -> None:
+    part = b"--b\r\nContent-Type: a/b\r\nContent-Disposition: attachment; " + name + b"\r\n\r\nx\r\n"
+    email = email_of(MIXED + part + b"--b\r\n\r\n" + text + b"\r\n--b--")
+    assert [each.raw_filename for each in email.attachments] == [shown]
