@@ -54,3 +54,32 @@ def backup(
     if listing:
         sys.exit(show.show_all(place, as_json=as_json))
     show.say_made(make.make(config, place, keep or config.backup.keep), as_json=as_json)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Do it: put the backup in place of what is there, which is kept.")
+@click.option("--dry-run", is_flag=True, help="Say all that --force would do, and change nothing.")
+@json_option
+@config_option
+def restore(file: Path, force: bool, dry_run: bool, as_json: bool, config_path: Path | None) -> None:
+    """Put a backup back, and make it fit to be worked on.
+
+    FILE is a backup's .rdb. It is read to its end first; without --force, nothing is changed, and the steps
+    for this configuration are printed. What was done by the time of the backup is not handled again; what
+    waited then may have been handled since, and comes with email.attempt above 1.
+
+    \b
+    Examples:
+      fastmail-ingest restore fastmail-ingest-backups/fastmail-ingest-20261125T031500Z.rdb
+      fastmail-ingest restore fastmail-ingest-backups/fastmail-ingest-20261125T031500Z.rdb --dry-run
+      fastmail-ingest restore fastmail-ingest-backups/fastmail-ingest-20261125T031500Z.rdb --force
+
+    \b
+    Exit code: 0 done, 1 the file is damaged or cannot be put back, 3 fastmail-ingest is still at work.
+    """
+    from fastmail_ingest.app.backup import restore as work  # noqa: PLC0415 - heavy; see main
+    from fastmail_ingest.config import load  # noqa: PLC0415
+
+    config = load(chosen(config_path), os.environ, require_accounts=False)
+    work.restore(config, work.RestoreOrder(file, force, dry_run), as_json=as_json)

@@ -9,8 +9,9 @@ import click
 
 from fastmail_ingest.cli.audit import audit
 from fastmail_ingest.cli.auth import auth
-from fastmail_ingest.cli.backup import backup
+from fastmail_ingest.cli.backup import backup, restore
 from fastmail_ingest.cli.cursor import cursor
+from fastmail_ingest.cli.daemon import health, pid_file_option, start, stop
 from fastmail_ingest.cli.dead import dead
 from fastmail_ingest.cli.develop import new_handler, replay_eml
 from fastmail_ingest.cli.importing import import_
@@ -36,6 +37,10 @@ def cli() -> None:
       fastmail-ingest replay-eml mail.eml
     Run it (write the configuration from supervisor.toml.example):
       fastmail-ingest supervise --config supervisor.toml
+    Without a service manager: in the background, its end, and whether all is well:
+      fastmail-ingest start
+      fastmail-ingest stop
+      fastmail-ingest health
     How it stands, that no mail is missing, and those that could not be handled:
       fastmail-ingest status
       fastmail-ingest audit
@@ -56,7 +61,15 @@ def cli() -> None:
     "--reload", is_flag=True,
     help="For development only: when a source of your handler or the configuration changes, do as on HUP.",
 )  # fmt: skip
-def supervise(config_path: Path | None, procs: str | None, once: bool, dry_run: bool, reload: bool) -> None:
+@pid_file_option("Say in this file who is running, for as long as it does.")
+def supervise(
+    config_path: Path | None,
+    procs: str | None,
+    once: bool,
+    dry_run: bool,
+    reload: bool,
+    pid_file: Path | None,
+) -> None:
     """Fetch mail and run your handler in a supervised pool of workers.
 
     \b
@@ -74,7 +87,7 @@ def supervise(config_path: Path | None, procs: str | None, once: bool, dry_run: 
 
     if reload and (once or dry_run):
         raise click.UsageError("--reload goes with neither --once nor --dry-run")
-    sys.exit(run.supervise(config_path, procs, once=once, dry_run=dry_run, reload=reload))
+    sys.exit(run.supervise(config_path, procs, pid_file, once=once, dry_run=dry_run, reload=reload))
 
 
 @cli.command()
@@ -141,7 +154,23 @@ def bench(  # noqa: PLR0913, PLR0917 - one parameter an option
     sys.exit(run.bench(options, procs, as_json=as_json))
 
 
-for verb in (status, dead, retries, ledger, audit, import_, auth, cursor, new_handler, replay_eml, backup):
+for verb in (
+    status,
+    dead,
+    retries,
+    ledger,
+    audit,
+    import_,
+    auth,
+    cursor,
+    new_handler,
+    replay_eml,
+    backup,
+    restore,
+    start,
+    stop,
+    health,
+):
     cli.add_command(verb)
 
 

@@ -52,6 +52,7 @@ class Keys:
         self.dead = f"{self.base}:dead"
         self.blobs = f"{self.base}:blobs"
         self.cursors = f"{self.base}:cursor:"
+        self.nodes = f"{self.base}:node:"
         self.accounts = f"{self.base}:accounts"
         self.fresh = f"{self.base}:fresh"
         self.refused = f"{self.base}:refused"
@@ -70,7 +71,7 @@ class Keys:
 
     def node(self, node_id: str) -> str:
         """The lease of a supervisor."""
-        return f"{self.base}:node:{node_id}"
+        return f"{self.nodes}{node_id}"
 
     def month(self, month: str) -> str:
         """The counts of a month (yyyymm); its memory has names that begin so."""

@@ -179,6 +179,14 @@ class Arguments:
         """`forget.lua`: returns how many keys of the memory were removed."""
         return Call([self.keys.forgotten, *memory], [until_ms])
 
+    def doubt(self, lane: Lane, first: str, last: bytes, size: int) -> Call:
+        """`doubt.lua`: returns [number marked, the id to go on behind]."""
+        return Call([self.keys.lanes[lane]], [first, last, size])
+
+    def large(self, key: str, *, is_hash: bool, first: str, size: int) -> Call:
+        """`large.lua`: returns [where to go on, identities of mails whose bytes are in a blob]."""
+        return Call([key], ["hash" if is_hash else "stream", first, size])
+
     def reconcile(self, cursors: Sequence[str]) -> Call:
         """`reconcile.lua`: returns [forgotten, taken in, names of some of the forgotten]."""
         keys = self.keys

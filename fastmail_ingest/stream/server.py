@@ -5,6 +5,7 @@ It listens on a unix socket only, appends every write to a file, and never drops
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -17,7 +18,10 @@ from typing import NoReturn
 import redis
 
 from fastmail_ingest.errors import ConfigError, UnavailableError
+from fastmail_ingest.stream import swap
 from fastmail_ingest.stream.connect import UNAVAILABLE, connect
+
+_log = logging.getLogger(__name__)
 
 SERVER_NAMES = ("redis-server", "valkey-server")
 LOCK_WAIT_S = 5.0
@@ -61,7 +65,8 @@ class OwnServer:
     def prepare(self) -> None:
         """Make the directories, for nobody else to read, and take hold of the data.
 
-        Raises ConfigError if that cannot be, UnavailableError if another supervisor uses the same data.
+        A restore that was killed when it was all but done is finished. Raises ConfigError if that cannot be,
+        UnavailableError if another supervisor uses the same data.
         """
         for directory in (self._data_dir, self._socket.parent):
             try:
@@ -75,6 +80,14 @@ class OwnServer:
             if owner != os.getuid():
                 raise ConfigError(f"{directory} belongs to another user. remedy: remove it, or set TMPDIR")
         self._lock()
+        try:
+            if swap.finish(self._data_dir):
+                _log.warning("a restore that was cut off is finished: these are the restored data")
+        except OSError as error:
+            raise ConfigError(
+                f"[redis] data_dir: a restore that was cut off cannot be finished in {self._data_dir}: "
+                f"{error.strerror}. remedy: make room there, and see that this user may write to it"
+            ) from error
 
     def become(self) -> NoReturn:
         """Turn this process into the server."""

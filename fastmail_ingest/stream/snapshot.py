@@ -138,6 +138,14 @@ class Snapshots(Tool):
             ) from error
 
 
+def database_of(url: str) -> int:
+    """The number of the database that a URL names; our own server has one only."""
+    if not url:
+        return 0
+    options: dict[str, Any] = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
+    return int(options.get("db") or 0)
+
+
 def opened(place: Path, before: os.stat_result | None) -> BinaryIO | None:
     """The snapshot that was written since `before` to the file at `place`; None if it is not there.
 

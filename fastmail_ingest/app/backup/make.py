@@ -23,8 +23,6 @@ from fastmail_ingest.stream.rdb import check_rdb
 from fastmail_ingest.stream.server import OwnServer, find_binary
 from fastmail_ingest.stream.snapshot import Snapshots, opened
 
-_PERCENT = 100
-
 
 class Made(msgspec.Struct):
     """A new backup, and what making it has shown."""
@@ -110,15 +108,8 @@ class _Maker:
 
     def _written(self, place: Path) -> BinaryIO | None:
         before = place.stat() if place.exists() else None
-        with words.progress("snapshot", _PERCENT) as bar:
-            shown = 0
-
-            def show(share: float) -> None:
-                nonlocal shown
-                bar(max(0, int(share * _PERCENT) - shown))
-                shown = max(shown, int(share * _PERCENT))
-
-            self._snapshots.take(self._timeout_s, show, self._wait)
+        with words.progress("snapshot", words.PERCENT) as bar:
+            self._snapshots.take(self._timeout_s, words.share(bar), self._wait)
         return opened(place, before)
 
     def _checked_by(self, rdb: Path) -> str:

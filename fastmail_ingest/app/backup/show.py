@@ -9,9 +9,9 @@ import msgspec
 from fastmail_ingest.app.backup import copying
 from fastmail_ingest.app.backup.make import Made
 from fastmail_ingest.app.backup.store import BackupStore, Stored
+from fastmail_ingest.app.backup.telling import in_words
 from fastmail_ingest.app.operate import words
 from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK
-from fastmail_ingest.model.tally import Tally
 
 _MIB = 1024 * 1024
 
@@ -60,15 +60,6 @@ def verified(stored: Stored, step: copying.Step) -> Stored:
     if copied.sha256 == stored.manifest.rdb_sha256:
         return stored
     return msgspec.structs.replace(stored, problem="its bytes are not those that were written")
-
-
-def in_words(counts: Tally) -> str:
-    """What is in a backup, in one line."""
-    return (
-        f"in it: {counts.lanes} mails to handle ({counts.pending} of them in workers' hands), "
-        f"{counts.delayed} waiting for a retry, {counts.dead} dead letters, {counts.done} remembered as "
-        f"done, {counts.cursors} cursors"
-    )
 
 
 def size(count: int) -> str:

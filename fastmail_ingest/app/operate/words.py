@@ -4,7 +4,7 @@ markup of a stranger's may reach the terminal.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -16,6 +16,7 @@ from rich.text import Text
 from fastmail_ingest.model.printable import clean, clean_lines
 
 __all__ = [
+    "PERCENT",
     "clean",
     "clean_lines",
     "console",
@@ -25,12 +26,14 @@ __all__ = [
     "say",
     "say_json",
     "say_json_list",
+    "share",
     "table",
     "to_json",
 ]
 
 _WIDTH_OF_A_FILE = 200  # columns, where the output is no terminal
 _WIDTHS = {"id": 15, "mail": 24}
+PERCENT = 100
 _DAY_S = 86_400
 _UNITS = ((_DAY_S, "d"), (3600, "h"), (60, "min"))
 
@@ -103,6 +106,18 @@ class Bar:
     def __call__(self, count: int) -> None:
         """Note that so many more are done."""
         self._bar.advance(self._task, count)
+
+
+def share(bar: Bar) -> Callable[[float], None]:
+    """For a bar with a total of PERCENT: hears which share of the whole is done."""
+    shown = 0
+
+    def show(done: float) -> None:
+        nonlocal shown
+        bar(max(0, int(done * PERCENT) - shown))
+        shown = max(shown, int(done * PERCENT))
+
+    return show
 
 
 @contextmanager
