@@ -199,7 +199,8 @@ class Email:
     @property
     def message_id(self) -> str:
         """The Message-ID header without angle brackets; a hint only, senders reuse it."""
-        return self.header("Message-ID").strip().strip("<>")
+        written = self.header("Message-ID")
+        return next(iter(_message_ids(written)), written.strip().strip("<>"))
 
     @property
     def in_reply_to(self) -> str:

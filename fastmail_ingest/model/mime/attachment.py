@@ -3,8 +3,9 @@
 import os
 import re
 import unicodedata
-from collections.abc import Callable
 from functools import cached_property
+
+from fastmail_ingest.model.mime.parts import Parts
 
 _NAME_BYTES_MAX = 200  # file systems take 255 bytes; a handler may add to the name
 _RAW_NAME_CHARS_MAX = 1000
@@ -17,20 +18,22 @@ _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|\Z)")
 
 
 class Attachment:
-    """A part that is not the text; its content is decoded when it is first asked for."""
+    """A part that is not the text; its content is decoded when it is asked for, and kept with the mail."""
 
-    def __init__(
-        self, raw_filename: str, content_type: str, content_id: str, inline: bool, read: Callable[[], bytes]
-    ) -> None:
-        """`read` decodes the content; it does not raise."""
-        self.raw_filename = raw_filename[:_RAW_NAME_CHARS_MAX]
-        self.content_type = content_type
-        self.content_id = content_id
-        self.inline = inline
-        self._read = read
+    def __init__(self, parts: Parts, number: int) -> None:
+        part = parts.all[number]
+        self._parts, self._number = parts, number
+        self.content_type = part.content_type
+        self.content_id = part.content_id
+        self.inline = part.disposition == "inline" or (not part.disposition and bool(part.content_id))
 
     def __repr__(self) -> str:
         return f"<Attachment {self.filename!r} {self.content_type}{' inline' if self.inline else ''}>"
+
+    @cached_property
+    def raw_filename(self) -> str:
+        """The name as the sender wrote it, decoded, at most 1,000 characters; empty without one."""
+        return self._parts.name(self._number)[:_RAW_NAME_CHARS_MAX]
 
     @cached_property
     def filename(self) -> str:
@@ -42,12 +45,17 @@ class Attachment:
 
     def content(self) -> bytes:
         """The decoded bytes; of a damaged transfer encoding what can be decoded."""
-        return self._read()
+        return self._parts.content(self._number)[0]
 
     @cached_property
     def size(self) -> int:
         """Bytes of the content, which is decoded for it."""
         return len(self.content())
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether its transfer encoding is damaged, so that some of it may be missing; decodes it."""
+        return bool(self._parts.content(self._number)[1])
 
 
 def safe_filename(name: str) -> str:

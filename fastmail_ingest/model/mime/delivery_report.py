@@ -25,12 +25,12 @@ class RecipientStatus(msgspec.Struct, frozen=True):
 
     @property
     def is_permanent(self) -> bool:
-        """Whether another mail to this address is of no use: the status is 5.x.x (RFC 3463, 3.1)."""
+        """Whether another mail to this address is of no use: the status is 5.x.x (RFC 3463, 2)."""
         return self.status.startswith("5")
 
 
 class DeliveryReport(msgspec.Struct, frozen=True):
-    """A delivery status notification."""
+    """A delivery status notification; of more than 500 recipients it names the first."""
 
     reporting_mta: str
     message_id: str  # of the mail it is about, without angle brackets; empty if it is not enclosed

@@ -1,6 +1,8 @@
 """Names that a file may have, made of names that a stranger wrote."""
 
+import gc
 import os
+import weakref
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,27 @@ def test_what_can_be_decoded_of_a_damaged_one(encoding: bytes, body: bytes, cont
     (attachment,) = email_of(PARTS.replace(b"\r\nx\r\n", b"\r\n" + body + b"\r\n") % header).attachments
     assert attachment.content() == content
     assert attachment.size == len(content)
+
+
+def test_damage_is_told_by_the_attachment() -> None:
+    header = b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64"
+    damaged, sound = (
+        email_of(PARTS.replace(b"\r\nx\r\n", b"\r\n" + body + b"\r\n") % header)
+        for body in (b"YWJj!!ZGVm", b"YWJj")
+    )
+    assert (damaged.attachments[0].is_damaged, sound.attachments[0].is_damaged) == (True, False)
+    assert damaged.defects == []  # it is not decoded for them, so they are the same whoever asks when
+
+
+def test_a_mail_that_goes_takes_its_attachments_with_it() -> None:
+    """Without the garbage collector: a batch of large mails must not wait for it."""
+    gc.disable()
+    try:
+        email = email_of(PARTS % b"Content-Type: a/b")
+        gone = weakref.ref(email._mail)
+        assert email.attachments[0].content() == b"x"
+        assert email.defects == []
+        del email
+        assert gone() is None
+    finally:
+        gc.enable()

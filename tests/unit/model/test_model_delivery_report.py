@@ -96,3 +96,10 @@ def test_reports_of_many_servers_name_their_recipients() -> None:
         for each in report.recipients:
             assert "@" in each.recipient + each.original_recipient, path  # some are in X.400
     assert seen >= 15
+
+
+def test_a_report_that_a_person_encloses_is_not_theirs() -> None:
+    raw = (REPORT % (b"failed", b"5.1.1")).replace(b"multipart/report", b"multipart/mixed")
+    raw = raw.replace(b"Return-Path: <>\r\n", b"").replace(b"MAILER-DAEMON@mx", b"ann@mx")
+    email = email_of(raw.replace(b"Auto-Submitted: auto-replied\r\n", b""))
+    assert (email.delivery_report, email.is_bounce, email.is_auto_submitted) == (None, False, False)

@@ -74,6 +74,8 @@ def test_the_thread_it_belongs_to() -> None:
     email = email_of(NEWSLETTER)
     assert (email.message_id, email.in_reply_to) == ("n1@shop.example", "a0@example.org")
     assert email.references == ["a0@example.org", "b0@example.org", "a1@example.org"]
+    assert email_of(b"Message-ID: <x1@y.z> (added by mx)\r\n\r\n").message_id == "x1@y.z"
+    assert email_of(b"Message-ID: bare\r\n\r\n").message_id == "bare"
     assert email_of(b"References: a@b c@d\r\n\r\n").references == ["a@b", "c@d"]
     alone = email_of(b"Subject: x\r\n\r\n")
     assert (alone.in_reply_to, alone.references, alone.message_id) == ("", [], "")
