@@ -3,17 +3,19 @@
 import signal
 from collections.abc import Callable
 
+from fastmail_ingest.admin.history import History
 from fastmail_ingest.app.maintenance_role import run_maintenance
 from fastmail_ingest.app.producer_role import connections, run_producer
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.app.worker_role import run_worker
+from fastmail_ingest.policy.restart import RestartPolicy
 from fastmail_ingest.stream.server import OwnServer
 from fastmail_ingest.supervisor.child import die_with_parent
 from fastmail_ingest.supervisor.role import Child, Role
 from fastmail_ingest.supervisor.slots import SlotTable
 from fastmail_ingest.telemetry import logs
 
-STAGE_PRODUCER, STAGE_WORKER, STAGE_MAINTENANCE, STAGE_SURROUNDINGS, STAGE_SERVER = range(5)
+STAGE_PRODUCER, STAGE_WORKER, STAGE_MAINTENANCE, STAGE_SURROUNDINGS, STAGE_SERVER, STAGE_ADMIN = range(6)
 # An async handler is cancelled at handler.timeout; the process is killed only if that does not help.
 _HANG_GRACE_S = 5.0
 
@@ -21,7 +23,7 @@ _HANG_GRACE_S = 5.0
 def main_roles(
     current: Callable[[], Runtime], procs: int, progress: Callable[[], int] | None = None
 ) -> list[Role]:
-    """Workers, producers and maintenance; `current` gives the runtime that a new child shall have.
+    """Workers, producers, maintenance and admin; `current` gives the runtime that a new child shall have.
 
     `progress` is how many mails the workers have finished so far.
     """
@@ -42,7 +44,22 @@ def main_roles(
         "maintenance", STAGE_MAINTENANCE,
         lambda child: run_maintenance(current(), child, worker_role=0), policy, start_first=True,
     )  # fmt: skip
-    return [worker, producer, maintenance]
+    # What runs for a moment has nobody who looks at it, and must not take the port of what runs for long.
+    watched = runtime.config.admin.port and not runtime.once
+    return [worker, producer, maintenance, *([_admin_role(current, policy)] if watched else [])]
+
+
+def _admin_role(current: Callable[[], Runtime], policy: RestartPolicy) -> Role:
+    """The last to stop, so the first to start: it tells what keeps the others from starting."""
+    history = History()
+
+    def run(child: Child) -> int:
+        # Only its own process needs the HTTP server, and starts seldom.
+        from fastmail_ingest.app.admin_role import run_admin  # noqa: PLC0415
+
+        return run_admin(current(), child, history)
+
+    return Role("admin", STAGE_ADMIN, run, policy, rolls=True, optional=True)
 
 
 def _hang_after_s(runtime: Runtime) -> float:

@@ -50,13 +50,8 @@ def _classify(config: Config) -> Callable[..., object]:
 
 
 def _webhook(config: Config) -> Callable[..., object]:
-    try:
-        from fastmail_ingest.handler.webhook import Webhook  # noqa: PLC0415
-    except ImportError as error:
-        raise HandlerLoadError(
-            f"[handler] target 'webhook' needs aiohttp, which cannot be imported: {error}. "
-            "remedy: pip install 'fastmail-ingest[webhook]'"
-        ) from error
+    from fastmail_ingest.handler.webhook import Webhook  # noqa: PLC0415
+
     return Webhook(config)
 
 

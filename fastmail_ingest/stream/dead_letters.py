@@ -54,9 +54,17 @@ class DeadLetters(Tool):
         return self.find()
 
     def find(
-        self, wanted: LetterFilter | None = None, *, newest_first: bool = False, keep: int = _LISTED_BYTES
+        self,
+        wanted: LetterFilter | None = None,
+        *,
+        newest_first: bool = False,
+        keep: int = _LISTED_BYTES,
+        before: str = "",
     ) -> Iterator[DeadLetter]:
-        """Those that are meant and were there at the beginning; `keep` bytes of each mail come along."""
+        """Those that are meant and were there at the beginning; `keep` bytes of each mail come along.
+
+        With `before`, the id of a letter, only older ones: to go on where another search has ended.
+        """
         wanted = wanted or LetterFilter()
         low, high = "-", self._newest()
         if not high:
@@ -65,6 +73,8 @@ class DeadLetters(Tool):
             low = f"{self._ago(wanted.newer_than_s)}-0"
         if wanted.older_than_s is not None:
             high = min(high, f"{self._ago(wanted.older_than_s)}-{2**63}", key=by_time)
+        if before and by_time(before) <= by_time(high):
+            high = f"({before}"
         span = _Span(high, low, backwards=True) if newest_first else _Span(low, high)
         yield from (letter for letter in self._walk(span, keep) if wanted.takes(letter))
 

@@ -13,7 +13,7 @@ from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Config, load
 from fastmail_ingest.errors import StreamUnavailable
 from fastmail_ingest.model.blob import BlobSource
-from fastmail_ingest.stream.connect import connect, redacted, saying_where
+from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, connect, redacted, saying_where
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 from fastmail_ingest.stream.server import OwnServer
@@ -32,9 +32,11 @@ class Tool:
     scripts: Sequence[str] = ()
     blobs: BlobSource | None = None  # where the bytes of large mails are, if the configuration was told
 
-    def __init__(self, url: str, password: str, arguments: Arguments) -> None:
+    def __init__(
+        self, url: str, password: str, arguments: Arguments, answer_timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> None:
         self._url = url
-        self._redis = connect(url, password)
+        self._redis = connect(url, password, answer_timeout_s)
         self._arguments = arguments
         self._keys = arguments.keys
         self._scripts = {name: self._redis.register_script(source(name)) for name in self.scripts}

@@ -37,6 +37,7 @@ def configuration(chaos: Chaos, login: Login, redis_url: str, prefix: str) -> st
         # Whom others kill is not broken: no number of early deaths may end the run.
         "supervisor": {"short_life": 0.0, "lease": 2.0, "drain_timeout": 20.0},
         "logging": {"format": "json"},
+        "admin": {"port": 0},  # many of these may run at once
     }
     laid_over(sections, chaos.settings)
     lines = ["[[accounts]]", *_lines(account)]

@@ -34,7 +34,7 @@ class Supervised:
         account = f'name = "sim"\nhost = "127.0.0.1"\nport = {port}\n{account}\n'
         sections = {
             "redis": f'url = "{redis_url}"', "handler": 'target = "handler_under_test:handle"',
-            "worker": "procs = 2", "logging": 'format = "text"', **settings,
+            "worker": "procs = 2", "logging": 'format = "text"', "admin": "port = 0", **settings,
         }  # fmt: skip
         text = f"[[accounts]]\n{account}" + "".join(f"[{name}]\n{body}\n" for name, body in sections.items())
         self.config = directory / "supervisor.toml"

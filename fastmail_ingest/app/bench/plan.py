@@ -8,6 +8,7 @@ import msgspec
 
 from fastmail_ingest.config import (
     Account,
+    AdminConfig,
     BlobsConfig,
     Config,
     HandlerConfig,
@@ -64,6 +65,7 @@ def config(plan: BenchPlan, directory: Path, port: int, prefix: str) -> Config:
         worker=WorkerConfig(procs=plan.procs),
         handler=HandlerConfig(target=_HANDLERS[plan.source]),
         logging=LoggingConfig(level="warning"),
+        admin=AdminConfig(port=0),
     )
 
 

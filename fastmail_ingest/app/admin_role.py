@@ -1,0 +1,111 @@
+"""The admin process: it answers HTTP, from slots and Redis. Nobody waits for it; it may die at any time."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import uvloop
+
+from fastmail_ingest import __version__
+from fastmail_ingest.admin.guard import Guard
+from fastmail_ingest.admin.history import History
+from fastmail_ingest.admin.letters import Letters
+from fastmail_ingest.admin.listener import Listener
+from fastmail_ingest.admin.look import ANSWER_TIMEOUT_S, RedisLook
+from fastmail_ingest.admin.ports import Parts
+from fastmail_ingest.admin.server import listeners
+from fastmail_ingest.admin.threads import Threads
+from fastmail_ingest.admin.watch import About, Watch
+from fastmail_ingest.app.runtime import Runtime
+from fastmail_ingest.errors import EXIT_OK
+from fastmail_ingest.policy.readiness import Limits
+from fastmail_ingest.stream.dead_letters import DeadLetters
+from fastmail_ingest.stream.overview import Overview
+from fastmail_ingest.stream.reach import Tool
+from fastmail_ingest.stream.schedule import RetrySchedule
+from fastmail_ingest.supervisor.role import Child
+from fastmail_ingest.telemetry import logs
+from fastmail_ingest.telemetry.counters import Counter
+
+REFUSALS_PER_S = 5
+
+
+def run_admin(runtime: Runtime, child: Child, history: History) -> int:
+    """The whole life of the admin process; returns its exit code."""
+    logs.set_component("admin")
+    logging.getLogger("fastmail_ingest.admin.guard").addFilter(logs.Sparse(REFUSALS_PER_S))
+    uvloop.run(_serve(runtime, child, history))
+    return EXIT_OK
+
+
+async def _serve(runtime: Runtime, child: Child, history: History) -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    look = RedisLook(_tool(runtime, Overview), runtime.config.accounts)
+    about = About(__version__, runtime.node, limits(runtime))
+    watch = Watch(about, child.table, look, history)
+    parts = _parts(runtime, watch, stopping.is_set)
+    serving = listeners(runtime.config.admin, parts)
+    look.start()
+    watching = asyncio.create_task(watch.run(lambda: child.slot.put(Counter.ALIVE_NS, time.monotonic_ns())))
+    opening = [asyncio.create_task(listener.open()) for listener in serving]
+    child.slot.ready()
+    await stopping.wait()
+    watching.cancel()
+    await _close(opening, serving)
+    parts.threads.close()
+    look.stop()
+
+
+async def _close(opening: list[asyncio.Task[None]], serving: list[Listener]) -> None:
+    for task in opening:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    for listener in serving:
+        await listener.close()
+
+
+def _parts(runtime: Runtime, watch: Watch, stopping: Callable[[], bool]) -> Parts:
+    dead = _tool(runtime, DeadLetters)
+    dead.blobs = runtime.blobs
+    return Parts(
+        guard=Guard(runtime.config.admin),
+        watch=watch,
+        threads=Threads(),
+        letters=Letters(dead),
+        retries=_tool(runtime, RetrySchedule),
+        metrics=_NoMetrics(),
+        stopping=stopping,
+    )
+
+
+def limits(runtime: Runtime) -> Limits:
+    """From when on /ready fails."""
+    admin, producer = runtime.config.admin, runtime.config.producer
+    return Limits(
+        freshness_s=admin.freshness or 2 * (producer.poll_max + producer.timeout),
+        backlog_age_s=admin.backlog_age,
+        dead_growth=admin.dead_growth,
+        deaths=admin.deaths,
+    )
+
+
+class _NoMetrics:
+    """Until there are some."""
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Nothing."""
+        return b"", "text/plain; version=0.0.4; charset=utf-8"
+
+
+_T = TypeVar("_T", bound=Tool)
+
+
+def _tool(runtime: Runtime, kind: type[_T]) -> _T:
+    """An operator's tool with a deadline for people who wait, and without asking Redis yet."""
+    return kind(runtime.redis_url, runtime.config.redis.password, runtime.arguments, ANSWER_TIMEOUT_S)
