@@ -24,6 +24,7 @@ Every key of a shard carries the hash tag `{prefix:0}`, so that scripts work on 
     :quarantine:<account>    hash     mailbox -> mails that its server does not give out (JSON)
     :blobs                   string   what the names of this database's blobs begin with
     :node:<id>               string   the lease of one supervisor; expires without renewal
+    :restoring:...                    all of these once more, while a backup is put back
 """
 
 from fastmail_ingest.model.lane import Lane
@@ -53,6 +54,7 @@ class Keys:
         self.blobs = f"{self.base}:blobs"
         self.cursors = f"{self.base}:cursor:"
         self.nodes = f"{self.base}:node:"
+        self.restoring = f"{self.base}:restoring:"
         self.accounts = f"{self.base}:accounts"
         self.fresh = f"{self.base}:fresh"
         self.refused = f"{self.base}:refused"

@@ -29,7 +29,7 @@ def copy_over_network(url: str, password: str, target: Path, deadline_s: float, 
             f"{' or '.join(_CLIENTS)} on PATH to copy them over the network. remedy: install it (apt install "
             "redis-tools), or run the backup on the host of Redis as a user who may read its files"
         )
-    words, secret = _client_words(url, password)
+    words, secret = client_words(url, password)
     environment = os.environ | ({"REDISCLI_AUTH": secret} if secret else {})
     process = subprocess.Popen(  # noqa: S603 - our own command; the password is in no argument
         [client, *words, "--rdb", str(target)],
@@ -57,7 +57,7 @@ def _outcome(process: "subprocess.Popen[bytes]", end: float, wait: Wait) -> str:
     return process.stdout.read().decode("utf-8", "replace") if process.stdout is not None else ""
 
 
-def _client_words(url: str, password: str) -> tuple[list[str], str]:
+def client_words(url: str, password: str) -> tuple[list[str], str]:
     """Arguments for redis-cli, and the password, which goes into its environment."""
     options: dict[str, Any] = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
     words: list[str] = []

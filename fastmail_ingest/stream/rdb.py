@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -46,6 +47,16 @@ def check_rdb(path: Path, binary: Path, timeout_s: float) -> RdbFacts:
     aux = dict(_AUX.findall(said))
     name = next((name for name in ("valkey", "redis") if f"{name}-ver" in aux), "?")
     return RdbFacts(f"{name} {aux.get(f'{name}-ver', '?')}", float(aux.get("ctime", 0)))
+
+
+def check_with_any(path: Path, binaries: Sequence[Path], timeout_s: float) -> tuple[Path, RdbFacts]:
+    """The same with the first of these servers that can read it; returns which that was."""
+    for binary in binaries[:-1]:
+        try:
+            return binary, check_rdb(path, binary, timeout_s)
+        except ForeignSnapshot:
+            continue
+    return binaries[-1], check_rdb(path, binaries[-1], timeout_s)
 
 
 def _magic_of(path: Path) -> str:

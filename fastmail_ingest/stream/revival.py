@@ -75,6 +75,16 @@ class Revival(Tool):
             found.tally = take_tally(self._redis, self._keys)
         return found
 
+    def rename_for_transplant(self) -> None:
+        """Give all keys the names under which they are brought into another Redis."""
+        keys = self._keys
+        with self._reached():
+            names = set(self._redis.scan_iter(match=keys.everything, count=_SCAN))
+            pipe = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipe.rename(name, keys.restoring.encode() + name[len(keys.base) + 1 :])
+            pipe.execute()
+
     def _mark(self, lane: Lane) -> int:
         newest: Any = self._redis.xrevrange(self._keys.lanes[lane], count=1)
         if not newest:

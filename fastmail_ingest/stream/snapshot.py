@@ -66,16 +66,21 @@ class Snapshots(Tool):
 
     def place(self) -> Path | None:
         """Where Redis keeps its snapshot, if it tells and that directory can be read by us."""
-        found: dict[str, str] = {}
-        try:
-            for name in ("dir", "dbfilename"):
-                found |= _text(self._ask("CONFIG", "GET", name))
-        except BackupError:
-            return None  # hosted servers often refuse it
+        found = self.settings("dir", "dbfilename")
         directory = Path(found.get("dir", ""))
         if not found.get("dbfilename") or not os.access(directory, os.R_OK | os.X_OK):
             return None
         return directory / found["dbfilename"]
+
+    def settings(self, *names: str) -> dict[str, str]:
+        """What Redis is set to; nothing if it does not tell, as hosted servers often do."""
+        found: dict[str, str] = {}
+        for name in names:
+            try:
+                found |= _text(self._ask("CONFIG", "GET", name))
+            except BackupError:
+                return {}
+        return found
 
     def take(self, deadline_s: float, show: Show, wait: Wait) -> None:
         """Have a snapshot written that begins now, and wait until it is on disk."""
@@ -113,7 +118,7 @@ class Snapshots(Tool):
         return info
 
     def _why_not(self) -> str:
-        directory = next(iter(_text(self._ask("CONFIG", "GET", "dir")).values()), "?")
+        directory = self.settings("dir").get("dir", "its directory")
         free = shutil.disk_usage(directory).free if os.access(directory, os.R_OK) else None
         room = "" if free is None else f" ({free / 1024 / 1024:.0f} MiB are free)"
         return (

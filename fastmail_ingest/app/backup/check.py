@@ -1,6 +1,6 @@
 """Whether a file is a backup that can be put back: asked before anything is touched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,13 +10,14 @@ from fastmail_ingest.app.backup.manifest import Manifest
 from fastmail_ingest.app.backup.store import MANIFEST, beside, blobs_of
 from fastmail_ingest.app.operate import words
 from fastmail_ingest.errors import BackupError
-from fastmail_ingest.stream.rdb import RdbFacts, check_rdb
+from fastmail_ingest.stream.rdb import RdbFacts, check_with_any
 
 
 class Candidate(msgspec.Struct, frozen=True):
     """A snapshot that is whole, as far as its manifest and the server's own checker can tell."""
 
     path: Path
+    binary: Path  # of a server that can load it
     facts: RdbFacts
     manifest: Manifest | None
     blobs: dict[str, Path]  # large mails, by the end of their names
@@ -24,9 +25,9 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 def examined(
-    path: Path, prefix: str, binary: Path, timeout_s: float, step: Callable[[int], None]
+    path: Path, prefix: str, binaries: Sequence[Path], timeout_s: float, step: Callable[[int], None]
 ) -> Candidate:
-    """Look at all of it; raises BackupError that says what is wrong."""
+    """Look at all of it, with the first server that can; raises BackupError that says what is wrong."""
     stored, notes = beside(path), []
     manifest = stored.manifest
     if not path.exists():
@@ -40,8 +41,8 @@ def examined(
         _compare(path, manifest, prefix, step)
         if manifest.blob_count > len(blobs_of(path)):
             notes.append(f"of its {manifest.blob_count} large mails only {len(blobs_of(path))} are there")
-    facts = check_rdb(path, binary, timeout_s)
-    return Candidate(path, facts, manifest, {blob.name: blob for blob in blobs_of(path)}, notes)
+    binary, facts = check_with_any(path, binaries, timeout_s)
+    return Candidate(path, binary, facts, manifest, {blob.name: blob for blob in blobs_of(path)}, notes)
 
 
 def _compare(path: Path, manifest: Manifest, prefix: str, step: Callable[[int], None]) -> None:

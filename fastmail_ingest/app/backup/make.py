@@ -19,8 +19,8 @@ from fastmail_ingest.config import Config
 from fastmail_ingest.errors import BackupError, ForeignSnapshot, UnavailableError
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.stream.network_copy import copy_over_network
-from fastmail_ingest.stream.rdb import check_rdb
-from fastmail_ingest.stream.server import OwnServer, find_binary
+from fastmail_ingest.stream.rdb import check_with_any
+from fastmail_ingest.stream.server import OwnServer, find_binaries, find_binary
 from fastmail_ingest.stream.snapshot import Snapshots, opened
 
 
@@ -34,8 +34,8 @@ class Made(msgspec.Struct):
     seconds: float = 0.0
 
 
-def make(config: Config, directory: Path, keep: int) -> Made:
-    """Make a backup, and remove those beyond `keep`.
+def make(config: Config, directory: Path, keep: int | None) -> Made:
+    """Make a backup, and remove those beyond `keep`; None removes nothing.
 
     Raises BackupError, StreamUnavailable and ConfigError with reason and remedy; then nothing is left of it.
     """
@@ -44,7 +44,7 @@ def make(config: Config, directory: Path, keep: int) -> Made:
     with stopping() as stopper, Snapshots.of(config) as snapshots, store.locked():
         try:
             made = _Maker(config, store, snapshots, stopper).run()
-            made.removed = store.retain(config.redis.prefix, keep)
+            made.removed = store.retain(config.redis.prefix, keep) if keep is not None else []
         except OSError as error:
             raise BackupError(
                 f"the backup cannot be written to {directory}: {error.strerror or error}. remedy: make room "
@@ -115,8 +115,8 @@ class _Maker:
     def _checked_by(self, rdb: Path) -> str:
         """The server whose checker has read all of it; raises BackupError if it is damaged."""
         try:
-            binary = find_binary()
-            check_rdb(rdb, binary, self._timeout_s)
+            find_binary()
+            binary, _ = check_with_any(rdb, find_binaries(), self._timeout_s)
             return OwnServer(binary, rdb.parent).version()
         except (UnavailableError, ForeignSnapshot) as error:
             self._notes.append(f"only its checksum was taken, nobody has read it: {error}")

@@ -33,7 +33,7 @@ class LargeMails(msgspec.Struct):
 class Rehearsal(msgspec.Struct):
     """A backup that is fit to be worked on, in a server that still runs."""
 
-    server: PrivateServer
+    revival: Revival
     revived: Revived
     large: LargeMails
 
@@ -62,7 +62,7 @@ def rehearsed(config: Config, candidate: Candidate, server: PrivateServer) -> It
                 raise BackupError(_nothing_of_ours(candidate.path, prefix, revival.prefixes()))
             revived = revival.run()
             large = _sorted_out(revival.large(), BlobDirectory(Path(config.blobs.directory)), candidate)
-        yield Rehearsal(server, revived, large)
+            yield Rehearsal(revival, revived, large)
 
 
 def put_back(large: LargeMails, blobs: BlobDirectory, candidate: Candidate) -> None:

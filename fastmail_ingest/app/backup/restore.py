@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from fastmail_ingest.app.backup.check import Candidate, examined
+from fastmail_ingest.app.backup.given_target import restore_given, state_of
 from fastmail_ingest.app.backup.instructions import by_hand
 from fastmail_ingest.app.backup.own_target import die_with_us, restore_own
 from fastmail_ingest.app.backup.rehearsal import Restored, rehearsed
@@ -15,7 +16,7 @@ from fastmail_ingest.app.operate.stopping import stopping
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import BackupError
 from fastmail_ingest.stream.private_server import PrivateServer
-from fastmail_ingest.stream.server import OwnServer, find_binary
+from fastmail_ingest.stream.server import OwnServer, find_binaries, find_binary
 from fastmail_ingest.stream.snapshot import Wait
 
 
@@ -42,7 +43,8 @@ def restore(config: Config, order: RestoreOrder, *, as_json: bool) -> None:
         if order.dry_run:
             say_restored(candidate, _dry_run(config, candidate, wait), done=False, as_json=as_json)
         elif order.force:
-            say_restored(candidate, restore_own(config, candidate, wait), done=True, as_json=as_json)
+            put_back = restore_given if config.redis.url else restore_own
+            say_restored(candidate, put_back(config, candidate, wait), done=True, as_json=as_json)
         else:
             say_how(candidate, by_hand(config, candidate), as_json=as_json)
 
@@ -55,17 +57,19 @@ def _examined(config: Config, path: Path, wait: Wait) -> Candidate:
             bar(count)
             wait(0.0)
 
-        return examined(path.absolute(), config.redis.prefix, find_binary(), config.backup.timeout, step)
+        # Our own server has to load it; a given one is sent commands.
+        binaries = find_binaries() if config.redis.url else [find_binary()]
+        return examined(path.absolute(), config.redis.prefix, binaries, config.backup.timeout, step)
 
 
 def _dry_run(config: Config, candidate: Candidate, wait: Wait) -> Restored:
     data_dir = Path(config.redis.data_dir)
     with tempfile.TemporaryDirectory(prefix="fmi-") as directory:
-        server = PrivateServer(find_binary(), Path(directory), die_with_us, config.backup.timeout, wait)
+        server = PrivateServer(candidate.binary, Path(directory), die_with_us, config.backup.timeout, wait)
         with rehearsed(config, candidate, server) as ready:
             found = Restored(str(data_dir), ready.revived, ready.large)
     if config.redis.url:
-        found.target = mask_url(config.redis.url)
+        found.target, found.notes = mask_url(config.redis.url), state_of(config)
     elif OwnServer(Path(), data_dir).answers():
         found.notes.append("fastmail-ingest is at work on it: it has to be stopped first")
     return found

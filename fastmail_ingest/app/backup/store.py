@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -112,6 +113,12 @@ class BackupStore:
             yield Draft(self._directory, self._free_stem(taken_at))
         finally:
             self._clear()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A directory that is removed in the end; if we are killed, by the next backup."""
+        with tempfile.TemporaryDirectory(_PART, f".{_NAME}-", self._directory) as name:
+            yield Path(name)
 
     def _free_stem(self, taken_at: float) -> str:
         stem = f"{_NAME}-{datetime.fromtimestamp(taken_at, UTC):%Y%m%dT%H%M%SZ}"
