@@ -1,9 +1,11 @@
 """The maintenance process: it sees the workers in the slots, and the stream through the ledger."""
 
+import logging
 import select
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from fastmail_ingest.app.node import surely_gone
 from fastmail_ingest.app.runtime import Runtime
@@ -19,6 +21,14 @@ from fastmail_ingest.supervisor.role import Child
 from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
 from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
+from fastmail_ingest.telemetry.dead_files import absorb
+from fastmail_ingest.telemetry.maintenance_metrics import MaintenanceMetrics
+from fastmail_ingest.telemetry.metrics_directory import begin_counting, place
+
+_log = logging.getLogger(__name__)
+
+_METRICS_EVERY_S = 1.0
+_METRICS_AGAIN_S = 60.0
 
 
 def run_maintenance(runtime: Runtime, child: Child, worker_role: int) -> int:
@@ -26,16 +36,23 @@ def run_maintenance(runtime: Runtime, child: Child, worker_role: int) -> int:
     logs.set_component("maintenance")
     stopper = Stopper()
     signal.signal(signal.SIGTERM, lambda *_: stopper.stop())
+    metrics = begin_counting(child.slot.generation)
     ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
     maintenance = Maintenance(
         ledger,
         Workers(child.table, worker_role, runtime.node),
-        SlotGauges(child.slot),
+        SlotGauges(child.slot, MaintenanceMetrics() if metrics is not None else None),
         runtime.config.supervisor.lease,
         runtime.config.retry.max_deaths,
         Orphans(ledger.blobs, runtime.blobs),
     )
-    maintenance.run(lambda seconds: _wait(stopper, child, seconds), child.slot.ready)
+    dead_metrics = DeadMetrics(child.table, place())
+
+    def wait(seconds: float) -> bool:
+        dead_metrics.look(time.monotonic())
+        return _wait(stopper, child, seconds)
+
+    maintenance.run(wait, child.slot.ready)
     ledger.close()
     return EXIT_OK
 
@@ -98,8 +115,9 @@ class Workers:
 class SlotGauges:
     """Writes what maintenance found into its slot."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Slot, metrics: MaintenanceMetrics | None) -> None:
         self._slot = slot
+        self._metrics = metrics
 
     def counted(self, census: Census, unread: bool) -> None:
         """What is where in the stream, and whether some of it was given to no worker yet."""
@@ -123,7 +141,36 @@ class SlotGauges:
     def put_back(self, count: int) -> None:
         """Entries of dead workers."""
         self._slot.add(Counter.PUT_BACK, count)
+        if self._metrics is not None:
+            self._metrics.put_back(count)
 
-    def buried(self, count: int) -> None:
+    def blamed(self, count: int, reason: str) -> None:
+        """Entries that were in hand when their worker died."""
+        if self._metrics is not None:
+            self._metrics.blamed(count, reason)
+
+    def buried(self, count: int, reason: str) -> None:
         """Entries that killed too many workers."""
         self._slot.add(Counter.DEAD, count)
+        if self._metrics is not None:
+            self._metrics.buried(count, reason)
+
+
+class DeadMetrics:
+    """Adds up what dead children have counted, so that their files do not pile up."""
+
+    def __init__(self, table: SlotTable, directory: Path | None) -> None:
+        self._table = table
+        self._directory = directory
+        self._look_at = 0.0
+
+    def look(self, now: float) -> None:
+        """Look if it is time; `now` is time.monotonic(). Never raises: mail does not wait for metrics."""
+        if self._directory is None or now < self._look_at:
+            return
+        self._look_at = now + _METRICS_EVERY_S
+        try:
+            absorb(self._directory, self._table.living)
+        except Exception:
+            self._look_at = now + _METRICS_AGAIN_S
+            _log.exception("metrics of processes that are gone are not added up now, trying again")

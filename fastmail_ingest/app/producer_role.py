@@ -29,6 +29,8 @@ from fastmail_ingest.supervisor.role import Child
 from fastmail_ingest.supervisor.slots import Slot
 from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
+from fastmail_ingest.telemetry.metrics_directory import begin_counting
+from fastmail_ingest.telemetry.producer_metrics import ProducerMetrics
 
 # A thread may be waiting for a mail server that does not answer; all it does may be done again.
 STOP_WAIT_S = 1.0
@@ -56,7 +58,8 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stopper.stop())
     ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
     ours = connections(runtime.config.accounts)[child.number :: processes]
-    shared = _Shared(child.slot, ledger, stopper, _tally(child.slot), Outage())
+    metrics = _metrics(runtime, child.slot)
+    shared = _Shared(child.slot, ledger, stopper, _Tallies(child.slot, metrics), Outage())
     entrances = _entrances(ours, ledger)
     watching = {
         _name(account, mailboxes): _watcher(runtime, shared, account, mailboxes, entrances[account.name])
@@ -70,7 +73,11 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
         thread.start()
     child.slot.ready()
     while any(thread.is_alive() for thread in threads) and stopper.wait(_LOOK_EVERY_S):
-        _show(child.slot, shared.outage, [entrance.gate for entrance in entrances.values()])
+        gates = [entrance.gate for entrance in entrances.values()]
+        _show(child.slot, shared.outage, gates)
+        if metrics is not None:
+            for gate in gates:
+                metrics.breaker(gate.breaker.name, gate.breaker.state)
         if stuck := _stuck([thread for thread in threads if thread.is_alive()], watching):
             # Only a new process gets rid of a thread that does not answer.
             child.slot.message = stuck
@@ -140,14 +147,14 @@ class _Shared:
     slot: Slot
     ledger: Ledger
     stopper: Stopper
-    tally: Tally
+    tallies: "_Tallies"
     outage: Outage
 
 
 def _watcher(
     runtime: Runtime, shared: _Shared, account: Account, mailboxes: list[str], entrance: _Entrance
 ) -> Watcher:
-    section = runtime.config.producer
+    section, tally = runtime.config.producer, shared.tallies.of(account.name)
     large = Large(runtime.config.blobs.inline_limit, runtime.blobs)
     marks = Marks(section.high_water, section.high_water_bytes, section.redis_memory)
     plan = TransferPlan(section.append_max, section.append_bytes, marks)
@@ -158,7 +165,7 @@ def _watcher(
             lambda: Connection(account, section.timeout, section.max_mail, entrance.tokens, large),
             entrance.gate,
         ),
-        Transfer(shared.ledger, plan, shared.stopper, shared.tally, shared.outage),
+        Transfer(shared.ledger, plan, shared.stopper, tally, shared.outage),
         WatchPlan(
             pace,
             FollowPlan(section.window, begin_now=account.start == "now"),
@@ -167,29 +174,55 @@ def _watcher(
             section.timeout,
         ),
         shared.stopper,
-        shared.tally,
+        tally,
     )
 
 
-def _tally(slot: Slot) -> Tally:
-    lock = threading.Lock()  # the threads of a producer share its slot
+def _metrics(runtime: Runtime, slot: Slot) -> ProducerMetrics | None:
+    if begin_counting(slot.generation) is None:
+        return None
+    return ProducerMetrics([account.name for account in runtime.config.accounts])
 
-    def fetching() -> None:
-        if not slot.get(Counter.FIRST_WORK_NS):
-            slot.put(Counter.FIRST_WORK_NS, time.monotonic_ns())
 
-    def fetched(mails: int, size: int) -> None:
-        with lock:
-            slot.add(Counter.FETCHED, mails)
-            slot.add(Counter.FETCHED_BYTES, size)
+class _Tallies:
+    """What the threads of a producer count, all of them in its one slot."""
 
-    def appended(mails: int) -> None:
-        with lock:
-            slot.add(Counter.APPENDED, mails)
+    def __init__(self, slot: Slot, metrics: ProducerMetrics | None) -> None:
+        self._slot = slot
+        self._metrics = metrics
+        self._lock = threading.Lock()
 
-    def failed(reason: str) -> None:
-        with lock:
-            slot.add(Counter.SOURCE_FAILURES)
-            slot.message = reason
+    def of(self, account: str) -> Tally:
+        """The tally of one thread, which works for this account."""
+        slot, lock, metrics = self._slot, self._lock, self._metrics
+        offered = 0
 
-    return Tally(fetching, fetched, appended, failed)
+        def fetching() -> None:
+            if not slot.get(Counter.FIRST_WORK_NS):
+                slot.put(Counter.FIRST_WORK_NS, time.monotonic_ns())
+
+        def fetched(mails: int, size: int) -> None:
+            nonlocal offered
+            offered = mails
+            with lock:
+                slot.add(Counter.FETCHED, mails)
+                slot.add(Counter.FETCHED_BYTES, size)
+            if metrics is not None:
+                metrics.fetched(account, mails, size)
+
+        def appended(mails: int) -> None:
+            with lock:
+                slot.add(Counter.APPENDED, mails)
+            if metrics is not None:
+                metrics.appended(account, mails, offered - mails)
+
+        def failed(reason: str) -> None:
+            with lock:
+                slot.add(Counter.SOURCE_FAILURES)
+                slot.message = reason
+
+        def polled(ok: bool, seconds: float) -> None:
+            if metrics is not None:
+                metrics.polled(account, ok, seconds)
+
+        return Tally(fetching, fetched, appended, failed, polled)

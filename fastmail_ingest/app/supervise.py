@@ -33,6 +33,7 @@ from fastmail_ingest.supervisor.role import Role
 from fastmail_ingest.supervisor.slots import SlotTable, State
 from fastmail_ingest.supervisor.supervisor import Supervisor
 from fastmail_ingest.telemetry.counters import Counter
+from fastmail_ingest.telemetry.metrics_directory import MetricsDirectory
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +107,18 @@ def supervise(
     reload_on_change: bool = False,
 ) -> int:
     """Run until stopped, or with `once` until all is done; returns the exit code."""
+    with MetricsDirectory.make():
+        return _supervise(config, config_path, once=once, load=load, reload_on_change=reload_on_change)
+
+
+def _supervise(
+    config: Config,
+    config_path: Path | None,
+    *,
+    once: bool,
+    load: Callable[[], Config],
+    reload_on_change: bool,
+) -> int:
     # Compiled files go by the second in which a source was changed: too coarse for somebody at work on it.
     sys.dont_write_bytecode |= reload_on_change
     household = Household(config, config_path, once=once)

@@ -32,6 +32,8 @@ from fastmail_ingest.supervisor.role import EXIT_WORN_OUT, Child
 from fastmail_ingest.supervisor.slots import Slot
 from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
+from fastmail_ingest.telemetry.metrics_directory import begin_counting
+from fastmail_ingest.telemetry.worker_metrics import WorkerMetrics
 
 ONCE_BLOCK_MS = 50  # with --once somebody waits for the end
 _BEAT_S = 1.0
@@ -67,7 +69,7 @@ async def _work(runtime: Runtime, child: Child) -> int:
         consumer,
         ONCE_BLOCK_MS if runtime.once else BLOCK_MS,
     )
-    journal = _journal(runtime, slot)
+    journal = _journals(runtime, slot)
     around = _around(runtime, slot, lanes, journal, consumer)
     runner = make_runner(runtime.call_plan, around)
     aim = BatchAim(section.target_ms / 1000, section.batch_bytes, section.batch_max)
@@ -230,6 +232,8 @@ class _Journals:
             journal.settled(settlement, ignored)
 
 
-def _journal(runtime: Runtime, slot: Slot) -> Journal:
+def _journals(runtime: Runtime, slot: Slot) -> Journal:
     journals: list[Journal] = [SlotJournal(slot), Unneeded(runtime.blobs.remove)]
+    if (metrics := begin_counting(slot.generation)) is not None:
+        journals.append(WorkerMetrics(metrics))
     return _Journals(journals if runtime.watcher is None else [*journals, runtime.watcher()])

@@ -80,6 +80,7 @@ class Settlement(msgspec.Struct):
     delayed: list[Delayed] = []
     dead: list[Dead] = []
     blobs: list[str] = []  # of the finished entries: nobody needs them when this is written
+    took: list[float] = []  # seconds from opening each entry to the end of its handler's call
 
     def add_done(self, entry: Entry, identity: str, fetched_at: float) -> None:
         """Note that the handler returned for this entry."""
@@ -116,6 +117,7 @@ class Settlement(msgspec.Struct):
         self.delayed += other.delayed
         self.dead += other.dead
         self.blobs += other.blobs
+        self.took += other.took
         return self
 
     @property

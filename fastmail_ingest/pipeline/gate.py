@@ -102,6 +102,11 @@ class Gate:
         self._busy = 0  # how often the server said so in a row
 
     @property
+    def breaker(self) -> CircuitBreaker:
+        """The breaker around the account's server."""
+        return self._breaker
+
+    @property
     def is_open(self) -> bool:
         """Whether mail may flow: all is well with the account, and there are bytes left."""
         return not self.shut and self._breaker.state is State.CLOSED and not self.spending.reason

@@ -75,7 +75,8 @@ class Gauges(Protocol):
     def counted(self, census: Census, unread: bool) -> None: ...  # noqa: D102
     def promoted(self, count: int) -> None: ...  # noqa: D102
     def put_back(self, count: int) -> None: ...  # noqa: D102
-    def buried(self, count: int) -> None: ...  # noqa: D102
+    def blamed(self, count: int, reason: str) -> None: ...  # noqa: D102
+    def buried(self, count: int, reason: str) -> None: ...  # noqa: D102
     def redis(self, state: int) -> None: ...  # noqa: D102
 
 
@@ -167,7 +168,8 @@ class Maintenance:
         for dead in self._household.dead_workers():
             ending = Ending(dead.blamed, deaths_max=self._deaths_max, reason=dead.reason)
             moved, buried = self._stream.put_back(dead.consumer, ending, dead.client_id)
-            self._note(dead.consumer, moved, buried)
+            self._gauges.blamed(len(dead.blamed), dead.reason)
+            self._note(dead.consumer, moved, buried, dead.reason)
             dead.bury()
 
     def _sweep(self) -> None:
@@ -237,11 +239,11 @@ class Maintenance:
         patience_s = SWEEP_EVERY_S * 0.9 if node else self._lease_s
         return now - self._silent_since.setdefault(consumer, now) >= patience_s
 
-    def _note(self, consumer: str, moved: int, buried: int) -> None:
+    def _note(self, consumer: str, moved: int, buried: int, reason: str = "killed_worker") -> None:
         if moved > 0 or buried > 0:
             _log.warning("%s is gone: %d mails put back, %d to the dead letters", consumer, moved, buried)
             self._gauges.put_back(max(moved, 0))
-            self._gauges.buried(buried)
+            self._gauges.buried(buried, reason)
 
     def _leave(self) -> None:
         try:

@@ -7,6 +7,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -30,6 +32,7 @@ from fastmail_ingest.pipeline.transfer import CursorMoved, Tally, Transfer
 from fastmail_ingest.policy import polling
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 ONCE_TRIES = 3  # with --once: connections to try before an account is given up
 ONCE_WINDOW_TRIES = 10  # and if they break while mails are fetched: enough to find the mail at fault
@@ -182,14 +185,14 @@ class Watcher:
         try:
             self._expect_within(_ANSWERS * self._plan.timeout_s)
             self._stopper.check()
-            if not stay and not self._plan.once and follower.is_current(source):
+            if not stay and not self._plan.once and self._polled(lambda: follower.is_current(source)):
                 return 0
-            cursor, found = follower.sweep(source)
+            cursor, found = self._polled(lambda: follower.sweep(source))
             reopen_at = time.monotonic() + REOPEN_S
             while stay and time.monotonic() < reopen_at and not self._should_leave():
                 self._served(source)
                 self._await_news(source)
-                cursor, count = follower.news(source, cursor)
+                cursor, count = self._polled(partial(follower.news, source, cursor))
                 self._slow_down(count)
             return found + stay
         except CursorMoved as error:
@@ -202,6 +205,19 @@ class Watcher:
             self._tally.failed(str(error))
             self._transfer.put_refusal(follower.key, Refusal(time.time(), str(error)))
             return 0
+
+    def _polled(self, look: Callable[[], _T]) -> _T:
+        """Look at a mailbox, take over what is new, and tell how long that took."""
+        began, ok = time.monotonic(), False
+        try:
+            found = look()
+            ok = True
+        except (Stopped, CursorMoved):
+            ok = True  # nothing is wrong with the mailbox
+            raise
+        finally:
+            self._tally.polled(ok, time.monotonic() - began)
+        return found
 
     def _await_news(self, source: MailSource) -> None:
         """Wait by IDLE or by the clock."""

@@ -125,9 +125,11 @@ class _BatchRunner:
         for cell, mail in enumerate(part.mails):
             around.desk.hold(cell, mail.entry)
         around.relief.begin(taken)
+        began = awake_s()
         settlement = await batch.handle_batch(
             plan.function, part, around.judge, plan.timeout_s, self._hold_only
         )
+        settlement.took += [awake_s() - began] * len(part.mails)
         around.relief.end()
         around.settler.add(settlement)
         for cell in range(len(part.mails)):
@@ -211,10 +213,13 @@ class _ConcurrentRunner:
     async def _handle(self, entry: Entry, cell: int) -> None:
         desk, judge = self._around.desk, self._around.judge
         desk.hold(cell, entry)
+        began = awake_s()
         try:
-            self._around.settler.add(
-                await batch.handle_one(self._call(), entry, judge, self._timeout_s, self._around.blobs)
+            settlement = await batch.handle_one(
+                self._call(), entry, judge, self._timeout_s, self._around.blobs
             )
+            settlement.took.append(awake_s() - began)
+            self._around.settler.add(settlement)
         finally:
             desk.release(cell)
             heapq.heappush(self._free_cells, cell)

@@ -53,8 +53,9 @@ class Tally(msgspec.Struct, frozen=True):
 
     fetching: Callable[[], None]
     fetched: Callable[[int, int], None]  # mails, bytes
-    appended: Callable[[int], None]
+    appended: Callable[[int], None]  # how many of the fetched were new; comes right after `fetched`
     failed: Callable[[str], None]
+    polled: Callable[[bool, float], None] = lambda ok, seconds: None  # a look at a mailbox, and its end
 
 
 class Turn(NamedTuple):

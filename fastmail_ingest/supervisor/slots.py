@@ -215,6 +215,10 @@ class SlotTable:
         """A slot that nobody uses, None if there is none."""
         return next((slot for slot in self if slot.state is State.FREE), None)
 
+    def living(self) -> set[int]:
+        """The generations of all children that are alive, or are being forked just now."""
+        return {slot.generation for slot in self if slot.state in (State.STARTING, State.READY)}
+
     def total(self, counter: int) -> int:
         """The sum of a counter over all children there ever were."""
         retired: int = _COUNTER.unpack_from(self.memory, (1 + counter) * _COUNTER.size)[0]

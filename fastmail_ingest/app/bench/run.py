@@ -21,6 +21,7 @@ from fastmail_ingest.stream.erase import erase, server_version
 from fastmail_ingest.supervisor.role import Role
 from fastmail_ingest.supervisor.supervisor import Supervisor
 from fastmail_ingest.telemetry import logs
+from fastmail_ingest.telemetry.metrics_directory import MetricsDirectory
 
 _SAMPLE = 1000  # mails whose mean size is stated
 _SETTLED_TIMEOUT_S = 30.0
@@ -29,7 +30,7 @@ _SETTLED_TIMEOUT_S = 30.0
 def bench(plan: BenchPlan, *, as_json: bool) -> int:
     """Measure, print, clean up; exit code 1 if a mail was lost or came twice."""
     logs.set_up("warning", "auto")
-    with tempfile.TemporaryDirectory(prefix="fmi-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="fmi-bench-") as directory, MetricsDirectory.make():
         return _measure(plan, Path(directory), as_json=as_json)
 
 

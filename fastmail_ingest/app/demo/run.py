@@ -27,6 +27,7 @@ from fastmail_ingest.supervisor.slots import SlotTable
 from fastmail_ingest.supervisor.supervisor import Supervisor
 from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
+from fastmail_ingest.telemetry.metrics_directory import MetricsDirectory
 
 _FRAMES_PER_S = 5
 _NEVER = 1 << 40
@@ -36,7 +37,7 @@ _DRAIN_TIMEOUT_S = 10.0
 def demo(*, once: bool, rate: float, procs: int | Literal["auto"]) -> int:
     """Run until Ctrl-C, or with `once` until the sample mailboxes are handled; prints a summary."""
     logs.set_up("warning", "auto")
-    with tempfile.TemporaryDirectory(prefix="fmi-demo-") as directory:
+    with tempfile.TemporaryDirectory(prefix="fmi-demo-") as directory, MetricsDirectory.make():
         return _demo(Path(directory), once=once, rate=rate, procs=procs)
 
 

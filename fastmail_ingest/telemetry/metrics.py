@@ -1,0 +1,88 @@
+"""Metrics of the catalogue as prometheus_client makes them, and how many are observed at once."""
+
+import logging
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, Literal, TypeVar
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from fastmail_ingest.telemetry.catalogue import OTHER, Definition
+
+_log = logging.getLogger(__name__)
+
+_F = TypeVar("_F", bound=Callable[..., None])
+
+
+class BatchHistogram(Histogram):
+    """A histogram that takes a whole batch for the price of the buckets which it touches."""
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """The same as `observe` for each of the values."""
+        ordered = sorted(values)
+        self._sum.inc(sum(ordered))
+        below = 0
+        for bucket, bound in zip(self._buckets, self._upper_bounds, strict=True):
+            if below == len(ordered):
+                return
+            upto = bisect_right(ordered, bound, below)
+            if upto > below:
+                bucket.inc(upto - below)
+                below = upto
+
+
+# Without a registry, as files are read and not registries: a second one in a process does no harm so.
+
+
+def counter(definition: Definition) -> Counter:
+    """The counter of this definition. One a process: each keeps the value that it has written."""
+    return Counter(definition.full_name, definition.help, definition.labels, registry=None)
+
+
+def gauge(definition: Definition, mode: Literal["livemax", "livesum"]) -> Gauge:
+    """A gauge that is the largest, or the sum, of those of the living processes."""
+    return Gauge(
+        definition.full_name, definition.help, definition.labels, registry=None, multiprocess_mode=mode
+    )
+
+
+def histogram(definition: Definition) -> BatchHistogram:
+    """The histogram of this definition."""
+    return BatchHistogram(
+        definition.full_name, definition.help, definition.labels, registry=None, buckets=definition.bounds
+    )
+
+
+class Capped:
+    """Label values: the first ones to come, up to `most`; all others are one."""
+
+    def __init__(self, most: int, known: Iterable[str] = ()) -> None:
+        self._most = most
+        self._known = set(known)
+
+    def __call__(self, value: str) -> str:
+        """The label for a value."""
+        if value in self._known:
+            return value
+        if len(self._known) >= self._most:
+            return OTHER
+        self._known.add(value)
+        return value
+
+
+def harmless(count: _F) -> _F:
+    """A method that counts: what goes wrong in it is told once, and harms no mail."""
+    told = False
+
+    @wraps(count)
+    def guarded(*args: Any) -> None:
+        nonlocal told
+        try:
+            count(*args)
+        except Exception:
+            if not told:
+                told = True
+                _log.exception("counting failed, metrics of this process are not complete")
+
+    return guarded  # type: ignore[return-value]
