@@ -51,6 +51,15 @@ def find_binaries(search_path: str | None = None) -> list[Path]:
     return [*found, Path(get_binary_path())]
 
 
+def version_of(binary: Path) -> str:
+    """A server binary's own words, e.g. `redis 7.0.15`."""
+    command = [str(binary), "--version"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    number = re.search(r"v=(\S+)", output)
+    name = "valkey" if "valkey" in output.lower() else "redis"
+    return f"{name} {number.group(1) if number else '?'}"
+
+
 class OwnServer:
     """A server process with its data in `data_dir`; started by a role of the supervisor."""
 
@@ -138,11 +147,7 @@ class OwnServer:
 
     def version(self) -> str:
         """The binary's own words, e.g. `redis 7.0.15`."""
-        command = [str(self._binary), "--version"]
-        output = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
-        number = re.search(r"v=(\S+)", output)
-        name = "valkey" if "valkey" in output.lower() else "redis"
-        return f"{name} {number.group(1) if number else '?'}"
+        return version_of(self._binary)
 
     def answers(self) -> bool:
         """Whether the server is there and has loaded its data."""

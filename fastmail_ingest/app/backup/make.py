@@ -16,11 +16,11 @@ from fastmail_ingest.app.operate import words
 from fastmail_ingest.app.operate.stopping import stopping
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Config
-from fastmail_ingest.errors import BackupError, ForeignSnapshot, UnavailableError
+from fastmail_ingest.errors import BackupError, ForeignSnapshot
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.stream.network_copy import copy_over_network
 from fastmail_ingest.stream.rdb import check_with_any
-from fastmail_ingest.stream.server import OwnServer, find_binaries, find_binary
+from fastmail_ingest.stream.server import find_binaries, version_of
 from fastmail_ingest.stream.snapshot import Snapshots, opened
 
 
@@ -114,13 +114,14 @@ class _Maker:
 
     def _checked_by(self, rdb: Path) -> str:
         """The server whose checker has read all of it; raises BackupError if it is damaged."""
-        try:
-            find_binary()
-            binary, _ = check_with_any(rdb, find_binaries(), self._timeout_s)
-            return OwnServer(binary, rdb.parent).version()
-        except (UnavailableError, ForeignSnapshot) as error:
-            self._notes.append(f"only its checksum was taken, nobody has read it: {error}")
-            return ""
+        why: object = "there is no redis-server and no valkey-server on PATH"
+        if binaries := find_binaries():
+            try:
+                return version_of(check_with_any(rdb, binaries, self._timeout_s)[0])
+            except ForeignSnapshot as error:
+                why = error
+        self._notes.append(f"only its checksum was taken, no server has read it: {why}")
+        return ""
 
     def _wait(self, seconds: float) -> None:
         if not self._stopper.wait(seconds):
