@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 
 from fastmail_ingest.app.develop.reload_role import Watch
+from fastmail_ingest.app.herald import Herald
 from fastmail_ingest.app.node import node_id
 from fastmail_ingest.app.roles import main_roles, server_role, slot_table
 from fastmail_ingest.app.runtime import Runtime, knowing_redis, reloaded
+from fastmail_ingest.app.tally import left_over
 from fastmail_ingest.app.watchdog import Watchdog
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.errors import (
@@ -28,6 +30,8 @@ from fastmail_ingest.stream.advice import advice
 from fastmail_ingest.stream.connect import connect, saying_where, wait_while_loading
 from fastmail_ingest.stream.server import OwnServer, find_binary
 from fastmail_ingest.supervisor.cpus import usable_cpus
+from fastmail_ingest.supervisor.hooks import Hooks
+from fastmail_ingest.supervisor.notify import Notifier
 from fastmail_ingest.supervisor.report import Report
 from fastmail_ingest.supervisor.role import Role
 from fastmail_ingest.supervisor.slots import SlotTable, State
@@ -50,8 +54,11 @@ class Household:
         self.table: SlotTable | None = None
         self.procs = usable_cpus() if config.worker.procs == "auto" else config.worker.procs
 
-    def check_redis(self) -> None:
-        """Raise with a remedy if Redis cannot be reached, or our own cannot be started."""
+    def check_redis(self, waiting: Callable[[str], None] = lambda _: None) -> None:
+        """Raise with a remedy if Redis cannot be reached, or our own cannot be started.
+
+        `waiting` is told again and again what takes long, if something does.
+        """
         # Where large mails are kept is the other half of the stream: without it they would be stuck later.
         self.runtime.blobs.prepare()
         if self.server is not None:
@@ -60,7 +67,7 @@ class Household:
         url, password = self.runtime.redis_url, self.runtime.config.redis.password
         with saying_where(url):
             client = connect(url, password)
-            wait_while_loading(client)
+            wait_while_loading(client, waiting)
             client.close()
             for sentence in advice(url, password):
                 _log.warning("%s", sentence)
@@ -121,13 +128,39 @@ def _supervise(
 ) -> int:
     # Compiled files go by the second in which a source was changed: too coarse for somebody at work on it.
     sys.dont_write_bytecode |= reload_on_change
+    # Before anything of the user's is imported: the service manager's words are for us alone.
+    herald = Herald(Notifier.take(os.environ))
     household = Household(config, config_path, once=once)
     watch = Watch(lambda: household.runtime, config_path) if reload_on_change else None
-    household.check_redis()
+    household.check_redis(herald.waiting)
     roles = household.roles()
     if watch is not None:
         roles.append(watch.role())
     table = household.table = slot_table(roles, household.runtime)
+    log_start(household)
+
+    def reload() -> bool:
+        if watch is not None:
+            watch.note()
+        herald.reloading()
+        return household.reload(load)
+
+    hooks = Hooks(
+        reload=reload,
+        status=lambda: log_status(table, roles),
+        find_stuck=Watchdog(table, config.supervisor.stall_timeout),
+        pulse=lambda phase: herald.pulse(phase, table),
+        pulse_s=herald.pulse_s,
+    )
+    report = Supervisor(roles, table, config.supervisor.drain_timeout, hooks).run()
+    log_report(report, table)
+    herald.last_words(report.failed or f"stopped: {report.reason}")
+    return exit_code(report)
+
+
+def log_start(household: Household) -> None:
+    """The first line: what is about to run."""
+    config = household.runtime.config
     _log.info(
         "%d workers, %d mailboxes of %d accounts, handler %s, Redis %s",
         household.procs,
@@ -136,23 +169,6 @@ def _supervise(
         ", ".join(config.handler.targets),
         mask_url(household.runtime.redis_url),
     )
-
-    def reload() -> bool:
-        if watch is not None:
-            watch.note()
-        return household.reload(load)
-
-    supervisor = Supervisor(
-        roles,
-        table,
-        config.supervisor.drain_timeout,
-        on_reload=reload,
-        on_status=lambda: log_status(table, roles),
-        find_stuck=Watchdog(table, config.supervisor.stall_timeout),
-    )
-    report = supervisor.run()
-    log_report(report, table)
-    return exit_code(report)
 
 
 def log_status(table: SlotTable, roles: list[Role]) -> None:
@@ -173,14 +189,6 @@ def log_status(table: SlotTable, roles: list[Role]) -> None:
                 Breaker(slot.get(Counter.REDIS_BREAKER)).name.lower(),
                 slot.get(Counter.ACCOUNTS_OPEN),
             )
-
-
-def left_over(table: SlotTable) -> tuple[int, int, int]:
-    """Entries in the lanes, waiting for a retry, and dead, as maintenance counted them last."""
-    gauges = (Counter.BACKLOG, Counter.WAITING_RETRY, Counter.DEAD_LETTERS)
-    newest = max(table, key=lambda slot: (bool(slot.get(Counter.COUNTED)), slot.generation))
-    backlog, waiting, dead = (newest.get(gauge) for gauge in gauges)
-    return backlog, waiting, dead
 
 
 def log_report(report: Report, table: SlotTable) -> None:

@@ -12,7 +12,15 @@ from fastmail_ingest.errors import ConfigError
 from fastmail_ingest.telemetry import logs
 
 
-def supervise(config_path: Path | None, procs: str | None, *, once: bool, dry_run: bool, reload: bool) -> int:
+def supervise(
+    config_path: Path | None,
+    procs: str | None,
+    pid_file: Path | None,
+    *,
+    once: bool,
+    dry_run: bool,
+    reload: bool,
+) -> int:
     """`fastmail-ingest supervise`."""
     path = chosen(config_path)
 
@@ -25,9 +33,11 @@ def supervise(config_path: Path | None, procs: str | None, *, once: bool, dry_ru
         from fastmail_ingest.app.dry_run import dry_run as show  # noqa: PLC0415 - each verb loads its own
 
         return show(config, path)
+    from fastmail_ingest.app.daemon.place import held  # noqa: PLC0415
     from fastmail_ingest.app.supervise import supervise as work  # noqa: PLC0415
 
-    return work(config, path, once=once, load=read, reload_on_change=reload)
+    with held(pid_file, config.supervisor.drain_timeout):
+        return work(config, path, once=once, load=read, reload_on_change=reload)
 
 
 def demo(*, once: bool, rate: float, procs: str | None) -> int:

@@ -7,7 +7,7 @@ where the caller knows whether repeating is safe, and every wait has the deadlin
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -125,8 +125,11 @@ def saying_where(url: str) -> Iterator[None]:
         ) from error
 
 
-def wait_while_loading(client: redis.Redis) -> None:
-    """Wait for a Redis that was just started to have read its file: it will answer, and soon."""
+def wait_while_loading(client: redis.Redis, waiting: Callable[[str], None] = lambda _: None) -> None:
+    """Wait for a Redis that was just started to have read its file: it will answer, and soon.
+
+    `waiting` is told so in each round.
+    """
     told = False
     while True:
         try:
@@ -136,6 +139,7 @@ def wait_while_loading(client: redis.Redis) -> None:
             if not told:
                 _log.info("Redis is loading its data, waiting for it")
             told = True
+            waiting("Redis is loading its data")
             time.sleep(_LOADING_LOOK_S)
 
 

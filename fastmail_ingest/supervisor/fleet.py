@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from fastmail_ingest.supervisor.child import become_child, run_and_exit
 from fastmail_ingest.supervisor.process import Process
@@ -15,6 +16,8 @@ from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
 from fastmail_ingest.supervisor.wakeups import HANDLED_SIGNALS, Wakeups
 
 _log = logging.getLogger(__name__)
+
+INIT_PID = 1
 
 
 class Fleet:
@@ -101,6 +104,18 @@ class Fleet:
                 self._wakeups.forget(process.pidfd)
                 os.close(process.pidfd)
                 yield process, os.waitstatus_to_exitcode(status), usage
+        if self._pid == INIT_PID:
+            self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        """As the first process of a container: orphans become our children (pid_namespaces(7))."""
+        ours = {process.pid for process in self}
+        with suppress(ChildProcessError):  # there are none at all
+            # Only looked at: one of ours may have ended by now, and waits for the next round.
+            while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                if found.si_pid in ours:
+                    return
+                os.waitpid(found.si_pid, 0)
 
     def send(self, process: Process, number: signal.Signals) -> None:
         """Send a signal; a process that has just ended by itself is no error."""

@@ -5,13 +5,13 @@ what runs. It never waits for a child; everything that happens wakes the one wai
 """
 
 import logging
-import resource
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 from fastmail_ingest.supervisor.child import STACK_DUMP_SIGNAL
 from fastmail_ingest.supervisor.fleet import Fleet
+from fastmail_ingest.supervisor.hooks import Hooks, Phase
 from fastmail_ingest.supervisor.process import Process, RoleState, deaf, how_it_ended
 from fastmail_ingest.supervisor.report import Report
 from fastmail_ingest.supervisor.role import EXIT_WORN_OUT, Role
@@ -29,28 +29,18 @@ LAST_STAGES_GRACE_S = 3.0
 
 
 class Supervisor:
-    """Runs roles until told to stop. `on_reload` is called on HUP; if it says True, children are rolled.
-
-    `find_stuck(now)` names children that do nothing although they should, by pid, each with the reason.
-    """
+    """Runs roles until told to stop."""
 
     def __init__(
-        self,
-        roles: Sequence[Role],
-        table: SlotTable,
-        drain_timeout_s: float,
-        on_reload: Callable[[], bool] = lambda: True,
-        on_status: Callable[[], None] = lambda: None,
-        find_stuck: Callable[[float], Iterable[tuple[int, str]]] = lambda _: (),
+        self, roles: Sequence[Role], table: SlotTable, drain_timeout_s: float, hooks: Hooks | None = None
     ) -> None:
         self.report = Report()
         self._roles = list(roles)
         self._table = table
         self._drain_timeout_s = drain_timeout_s
-        self._on_reload = on_reload
-        self._on_status = on_status
-        self._find_stuck = find_stuck
+        self._hooks = hooks or Hooks()
         self._states = {role.name: RoleState.of(role, table.board.row(n)) for n, role in enumerate(roles)}
+        self._was_ready = False
         self._rolling: list[int] = []  # pids of the old generation, to be replaced one by one
         self._draining_since = 0.0
         self._deadline = 0.0
@@ -68,7 +58,7 @@ class Supervisor:
                 for number in wakeups.wait(self._wait_s()):
                     self._on_signal(number)
                 for process, code, usage in self._fleet.reap():
-                    self._account(process.role, usage)
+                    self.report.spent(process.role.name, usage)
                     self._bury(process, code, time.monotonic())
                 self._watch_hangs(time.monotonic())
                 self._watch_stuck(time.monotonic())
@@ -84,7 +74,7 @@ class Supervisor:
         deadline = [self._deadline - now] if self._draining_since else []
         awaiting = any(role.start_first and not self._is_ready(role) for role in self._roles)
         probing = [PROBE_TICK_S] if awaiting and not self._draining_since else []
-        return max(0.0, min([TICK_S, *starts, *deadline, *probing]))
+        return max(0.0, min([TICK_S, self._hooks.pulse_s, *starts, *deadline, *probing]))
 
     def _reconcile(self, now: float) -> None:
         self._prove_ready()
@@ -94,6 +84,17 @@ class Supervisor:
         self._start_missing(now)
         self._stop_surplus()
         self._roll()
+        self._hooks.pulse(self._phase())
+
+    def _phase(self) -> Phase:
+        self._was_ready = self._was_ready or all(
+            self._is_ready(role) for role in self._roles if not role.optional
+        )
+        if self._draining_since:
+            return Phase.STOPPING
+        if self._rolling:
+            return Phase.RELOADING
+        return Phase.RUNNING if self._was_ready else Phase.STARTING
 
     # --- starting ----------------------------------------------------------------------------------
 
@@ -111,7 +112,8 @@ class Supervisor:
 
     def _is_ready(self, role: Role) -> bool:
         ready = [process for process in self._fleet.of(role) if process.slot.state is State.READY]
-        return len(ready) >= self._states[role.name].wanted
+        state = self._states[role.name]
+        return len(ready) + len(state.finished) >= state.wanted
 
     def _missing_numbers(self, role: Role) -> list[int]:
         state = self._states[role.name]
@@ -198,10 +200,6 @@ class Supervisor:
 
     # --- deaths ------------------------------------------------------------------------------------
 
-    def _account(self, role: Role, usage: resource.struct_rusage) -> None:
-        spent = usage.ru_utime + usage.ru_stime
-        self.report.cpu_s[role.name] = self.report.cpu_s.get(role.name, 0.0) + spent
-
     def _bury(self, process: Process, code: int, now: float) -> None:
         role, state = process.role, self._states[process.role.name]
         was_ready = process.was_ready = process.slot.state is State.READY
@@ -262,7 +260,7 @@ class Supervisor:
     def _watch_stuck(self, now: float) -> None:
         if self._draining_since:
             return
-        reasons = dict(self._find_stuck(now))
+        reasons = dict(self._hooks.find_stuck(now))
         for process in self._fleet:
             deafness = "it does not stop" if deaf(process, now, self._drain_timeout_s) else ""
             if (reason := reasons.get(process.pid) or deafness) and not process.killed_for:
@@ -283,13 +281,13 @@ class Supervisor:
         elif number == signal.SIGQUIT:
             self.drain("signal SIGQUIT", 0.0)
         elif number == signal.SIGHUP and not self._draining_since:
-            if not self._on_reload():
+            if not self._hooks.reload():
                 return
             self._rolling = [process.pid for process in self._fleet if process.role.rolls]
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._scale(1 if number == signal.SIGTTIN else -1)
         elif number == signal.SIGUSR1:
-            self._on_status()
+            self._hooks.status()
 
     def _scale(self, by: int) -> None:
         for role in self._roles:

@@ -15,7 +15,8 @@ from rich.table import Table
 from fastmail_ingest.app.bench.plan import free_port
 from fastmail_ingest.app.demo.picture import Picture
 from fastmail_ingest.app.roles import STAGE_MAINTENANCE, STAGE_SURROUNDINGS, slot_table
-from fastmail_ingest.app.supervise import Household, exit_code, left_over
+from fastmail_ingest.app.supervise import Household, exit_code
+from fastmail_ingest.app.tally import left_over
 from fastmail_ingest.config import Account, BlobsConfig, Config, HandlerConfig, RedisConfig, WorkerConfig
 from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.pipeline.stopper import Stopper
