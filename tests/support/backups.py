@@ -1,0 +1,88 @@
+"""The commands `backup` and `restore` in processes of their own, and what a snapshot really holds."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastmail_ingest.stream.keys import Keys
+from fastmail_ingest.stream.ledger import Ledger
+from fastmail_ingest.stream.private_server import PrivateServer
+from fastmail_ingest.stream.scripts import Arguments
+
+# Kills itself right before the step with the number in argv[1]: steps are what changes names on disk, starts a
+# process or opens a file to write. Prints how many there were if it comes to its end.
+DYING = """
+import os, sys
+left = int(sys.argv.pop(1))
+STEPS = {"os.rename", "os.link", "os.mkdir", "os.rmdir", "os.remove", "os.symlink", "os.truncate", "os.utime",
+         "subprocess.Popen"}
+def step(event, args):
+    global left
+    if event in STEPS or (event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+import fastmail_ingest.app.backup.make, fastmail_ingest.app.backup.restore, fastmail_ingest.app.backup.show
+from fastmail_ingest.cli.main import main
+sys.addaudithook(step)
+main()
+"""
+
+
+class Commands:
+    """Runs `fastmail-ingest` in a directory with a supervisor.toml."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.code = 0
+        self.out = self.err = ""
+
+    def __call__(self, *words: str | Path) -> int:
+        """Run it; its output is in `out` and `err`."""
+        return self._run([sys.executable, "-m", "fastmail_ingest", *map(str, words)])
+
+    def dying(self, step: int, *words: str | Path) -> bool:
+        """Run it, killed by SIGKILL at its step of this number; False if it has fewer."""
+        self._run([sys.executable, "-c", DYING, str(step), *map(str, words)])
+        assert self.code in {0, -9}, self.err
+        return self.code == -9
+
+    def json(self, *words: str | Path) -> dict[str, Any]:
+        self(*words, "--json")
+        assert self.out, self.err
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    def backup(self) -> Path:
+        """Make one; returns its snapshot."""
+        found = self.json("backup")
+        assert self.code == 0, self.err
+        return Path(found["path"])
+
+    def _run(self, command: list[str]) -> int:
+        done = subprocess.run(
+            command, cwd=self.directory, capture_output=True, text=True, timeout=100, check=False,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+        return self.code
+
+
+def states_in(snapshot: Path, binary: str, identities: Sequence[str]) -> dict[str, list[str]]:
+    """Of the mails that a snapshot knows, which are queued and which are done."""
+    with tempfile.TemporaryDirectory() as directory:
+        server = PrivateServer(Path(binary), Path(directory), lambda: None, 30, lambda _: None)
+        with server:
+            server.start(snapshot)
+            server.wait_until_loaded(lambda _: None)
+            ledger = Ledger(server.url(), "", Arguments(Keys("fmi"), 90))
+            found: dict[str, list[str]] = {}
+            for identity, state in zip(identities, ledger.states(identities), strict=True):
+                found.setdefault(state, []).append(identity)
+            ledger.close()
+    return found
