@@ -5,7 +5,7 @@ import errno
 import logging
 import socket
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -59,10 +59,11 @@ class _TooMany(asyncio.Protocol):
     """Tells a client to come later."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            head = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n"
-            transport.write(f"{head}Connection: close\r\n\r\n".encode())
-            transport.close()
+        # By cast: those of uvloop are no instances of asyncio's classes.
+        connected = cast("asyncio.Transport", transport)
+        head = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\n"
+        connected.write(f"{head}Connection: close\r\n\r\n".encode())
+        connected.close()
 
 
 class Listener:
@@ -98,7 +99,9 @@ class Listener:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connect, self._host, self._port, reuse_address=True)
+        self._server = await loop.create_server(
+            self._connect, self._host, self._port, reuse_address=True, backlog=2 * CONNECTIONS_MAX
+        )
         for sock in self._server.sockets:
             # Inherited by each connection (tcp(7) TCP_USER_TIMEOUT).
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_TIMEOUT_MS)

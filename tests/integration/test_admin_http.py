@@ -343,6 +343,25 @@ def test_a_slow_body_is_not_waited_for(admin: AdminServer, monkeypatch: pytest.M
         assert b" 408 " in answered(client)
 
 
+def test_a_client_that_takes_no_answer_is_cut_off(stream: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "UNREAD_TIMEOUT_MS", 500)
+    with admin_server(stream.url) as admin, admin.connect() as client:
+        client.settimeout(0.1)
+        request = HEAD + b"\r\n"
+
+        def hung_up() -> bool:
+            try:
+                client.sendall(request * 200)
+            except TimeoutError:
+                return False  # it reads no more, for nothing it sent was taken
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+            return False
+
+        wait_until(hung_up, "it hung up")
+        assert admin.get("/health").status_code == 200
+
+
 def test_more_connections_than_there_shall_be_are_told_so(
     admin: AdminServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

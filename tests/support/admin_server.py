@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import requests
+import uvloop
 
 from fastmail_ingest.admin import look as looking
 from fastmail_ingest.admin import watch as judging
@@ -129,7 +130,7 @@ def admin_server(
 
     def run() -> None:
         try:
-            asyncio.run(serve())
+            uvloop.run(serve())
         except BaseException as error:
             failed.append(error)
             started.set()
