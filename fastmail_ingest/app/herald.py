@@ -13,7 +13,8 @@ from fastmail_ingest.supervisor.slots import SlotTable, State
 from fastmail_ingest.telemetry.counters import Counter
 
 STATUS_EVERY_S = 5.0
-# Starting and draining may take long: it is borne as long as we say again that we are at it.
+# Starting and draining may take long: it is borne as long as we say again that we are at it. A reload is
+# not extended: if the new processes cannot begin, `systemctl reload` shall say so.
 EXTENSION_S = 30.0
 EXTENSION_EVERY_S = 5.0
 PULSE_S = 1.0
@@ -28,6 +29,7 @@ class Herald:
         self._phase = Phase.STARTING
         self._next: dict[str, float] = {}
         self._said = ""
+        self._note = ""
         self._before = (clock(), 0, 0)  # time, handled, fetched at the last look
 
     @property
@@ -48,6 +50,10 @@ class Herald:
             self._phase = Phase.RELOADING
             self._said = ""
 
+    def reloaded(self, *, taken: bool) -> None:
+        """Whether the new configuration was taken over; a refused one is told until there is a good one."""
+        self._note = "" if taken else " (the last reload was refused: see the log)"
+
     def pulse(self, phase: Phase, table: SlotTable) -> None:
         """To be called in each round of the supervisor's loop."""
         if not self._notifier:
@@ -56,10 +62,10 @@ class Herald:
             self._announce(phase)
         if self._notifier.watchdog_s and self._due("WATCHDOG", self._notifier.watchdog_s / 2):
             self._notifier.send(WATCHDOG=1)
-        if phase is not Phase.RUNNING and self._due("EXTEND_TIMEOUT_USEC", EXTENSION_EVERY_S):
+        if phase in {Phase.STARTING, Phase.STOPPING} and self._due("EXTEND_TIMEOUT_USEC", EXTENSION_EVERY_S):
             self._notifier.send(EXTEND_TIMEOUT_USEC=microseconds(EXTENSION_S))
         if self._due("STATUS", STATUS_EVERY_S):
-            self._tell(f"{phase.name.lower()}: {self._in_one_line(table)}")
+            self._tell(f"{phase.name.lower()}{self._note}: {self._in_one_line(table)}")
 
     def last_words(self, text: str) -> None:
         """How it ended; what `systemctl status` shows from then on."""

@@ -1,5 +1,6 @@
 """The main job: from the configuration to a running, watched pool, and its last line."""
 
+import faulthandler
 import logging
 import os
 import sys
@@ -128,6 +129,8 @@ def _supervise(
 ) -> int:
     # Compiled files go by the second in which a source was changed: too coarse for somebody at work on it.
     sys.dont_write_bytecode |= reload_on_change
+    # A watchdog's SIGABRT, or a crash in C: the log shall say where.
+    faulthandler.enable()
     # Before anything of the user's is imported: the service manager's words are for us alone.
     herald = Herald(Notifier.take(os.environ))
     household = Household(config, config_path, once=once)
@@ -143,7 +146,9 @@ def _supervise(
         if watch is not None:
             watch.note()
         herald.reloading()
-        return household.reload(load)
+        taken = household.reload(load)
+        herald.reloaded(taken=taken)
+        return taken
 
     hooks = Hooks(
         reload=reload,

@@ -22,6 +22,7 @@ from fastmail_ingest.supervisor.wakeups import Wakeups
 _log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+READY_TICK_S = 0.1
 PROBE_TICK_S = 0.02
 SHORTENED_DRAIN_S = 1.0
 # After the deadline each later stage still gets this long: maintenance must give back what was killed.
@@ -40,7 +41,7 @@ class Supervisor:
         self._drain_timeout_s = drain_timeout_s
         self._hooks = hooks or Hooks()
         self._states = {role.name: RoleState.of(role, table.board.row(n)) for n, role in enumerate(roles)}
-        self._was_ready = False
+        self._phase = Phase.STARTING
         self._rolling: list[int] = []  # pids of the old generation, to be replaced one by one
         self._draining_since = 0.0
         self._deadline = 0.0
@@ -74,7 +75,9 @@ class Supervisor:
         deadline = [self._deadline - now] if self._draining_since else []
         awaiting = any(role.start_first and not self._is_ready(role) for role in self._roles)
         probing = [PROBE_TICK_S] if awaiting and not self._draining_since else []
-        return max(0.0, min([TICK_S, self._hooks.pulse_s, *starts, *deadline, *probing]))
+        # A child that gets ready wakes nobody.
+        tick = TICK_S if self._phase in {Phase.RUNNING, Phase.STOPPING} else READY_TICK_S
+        return max(0.0, min([tick, self._hooks.pulse_s, *starts, *deadline, *probing]))
 
     def _reconcile(self, now: float) -> None:
         self._prove_ready()
@@ -84,17 +87,16 @@ class Supervisor:
         self._start_missing(now)
         self._stop_surplus()
         self._roll()
-        self._hooks.pulse(self._phase())
+        self._phase = self._next_phase()
+        self._hooks.pulse(self._phase)
 
-    def _phase(self) -> Phase:
-        self._was_ready = self._was_ready or all(
-            self._is_ready(role) for role in self._roles if not role.optional
-        )
+    def _next_phase(self) -> Phase:
         if self._draining_since:
             return Phase.STOPPING
         if self._rolling:
             return Phase.RELOADING
-        return Phase.RUNNING if self._was_ready else Phase.STARTING
+        all_ready = all(self._is_ready(role) for role in self._roles if not role.optional)
+        return Phase.RUNNING if all_ready else self._phase
 
     # --- starting ----------------------------------------------------------------------------------
 
