@@ -74,3 +74,6 @@ BOX: Mapping[str, Make] = MappingProxyType(
         "redis-stream": _redis_stream,
     }
 )
+
+NEVER_WAIT = frozenset({"noop", "log", "classify"})
+"""Those of them that wait for nothing outside: an event loop may call them itself."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastmail_ingest.errors import StartupFailed
+from fastmail_ingest.handler import aside
 from fastmail_ingest.handler.load import Hook
 from fastmail_ingest.policy.backoff import Backoff, delay_s
 
@@ -17,6 +18,7 @@ _log = logging.getLogger(__name__)
 # What a handler opens (a database, another service) may not be there yet, after a restart of the machine say.
 PATIENCE = Backoff(first_s=0.5, multiplier=2.0, cap_s=30.0, jitter=0.2)
 ONCE_TRIES = 3
+_STEPS = frozenset({__file__, aside.__file__})  # between a worker and a hook
 _SHOWN_CHARS = 400  # of an exception's message: room is left for what to do
 
 
@@ -49,7 +51,7 @@ async def start_up(hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool
 
 def _told(error: Exception) -> str:
     """The error with its place in the hook, and what to do."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in _STEPS]
     place = f" ({Path(frames[0].filename).name}:{frames[0].lineno})" if frames else ""
     words = f"{type(error).__name__}: {error}"
     shown = words if len(words) <= _SHOWN_CHARS else f"{words[:_SHOWN_CHARS]}..."

@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 Hook: TypeAlias = Callable[[], object]
 """Called once in each worker process; may be async."""
 
+_HOOKS = ("startup", "shutdown")
+
 
 @dataclass(frozen=True)
 class Handler:
@@ -39,8 +41,10 @@ def load_one(target: str, search_paths: list[Path]) -> Handler:
 
 
 def inspected(target: str, function: object) -> Handler:
-    """How a handler wants to be called. Its hooks are functions named startup and shutdown: of its module, or
-    of itself if it is an object. Raises HandlerLoadError for what is no handler.
+    """How a handler wants to be called; raises HandlerLoadError for what is no handler.
+
+    Its hooks are functions named startup and shutdown: its own if it is an object that has some, else those
+    of the module that the target names, else of the one that it was made in.
     """
     if not callable(function):
         raise HandlerLoadError(f"[handler] target {target!r} is no function but {type(function).__name__}")
@@ -56,21 +60,29 @@ def inspected(target: str, function: object) -> Handler:
         raise HandlerLoadError(
             f"[handler] target {target!r} is a generator: calling it runs nothing. remedy: remove the yield"
         )
+    home = _home(target, function)
     return Handler(
         function,
         any(inspect.iscoroutinefunction(form) for form in forms),
         any(is_batch_handler(form) for form in forms),
-        _hooks(target, function, "startup"),
-        _hooks(target, function, "shutdown"),
+        _hooks(target, home, "startup"),
+        _hooks(target, home, "shutdown"),
     )
 
 
-def _hooks(target: str, function: Callable[..., Any], name: str) -> list[Hook]:
-    home = (
-        sys.modules.get(getattr(function, "__module__", ""), None)
-        if inspect.isfunction(function)
-        else function
-    )
+def _home(target: str, function: Callable[..., Any]) -> object:
+    """What has the hooks of a handler; None if nothing has.
+
+    A decorator without functools.wraps makes a function of its own module, and says nothing of the handler's.
+    """
+    homes: list[object] = [] if inspect.isfunction(function) else [function]
+    named, has_attribute, _ = target.partition(":")
+    homes += [sys.modules.get(named)] if has_attribute else []
+    homes += [sys.modules.get(function.__module__)] if inspect.isfunction(function) else []
+    return next((home for home in homes if any(callable(getattr(home, name, None)) for name in _HOOKS)), None)
+
+
+def _hooks(target: str, home: object, name: str) -> list[Hook]:
     hook = getattr(home, name, None)
     if hook is None or not callable(hook):
         return []

@@ -11,7 +11,7 @@ import pytest
 from fastmail_ingest.config import Config, HandlerConfig
 from fastmail_ingest.errors import HandlerLoadError, Reject, StartupFailed
 from fastmail_ingest.handler import builtin, hooks
-from fastmail_ingest.handler.chain import load
+from fastmail_ingest.handler.chain import Handler, load
 from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.supervisor.slots import MESSAGE_MAX_BYTES
 
@@ -30,6 +30,8 @@ async def many_async(emails): seen.append(("many async", emails))
 def rejects(emails): return [Reject("not for us")]
 @batch_handler
 def confuses(emails): return [None, None]
+async def answer(emails): return [Reject("not for us")]
+rejects_later = batch_handler(lambda emails: answer(emails))
 def startup(): seen.append("startup")
 async def shutdown(): seen.append("shutdown")
 class Pool:
@@ -37,6 +39,15 @@ class Pool:
     async def startup(self): seen.append("pool opens")
     def shutdown(self): seen.append("pool closes")
 pool = Pool()
+from helper_of_chained import unwrapped
+decorated = unwrapped(one)
+"""
+HELPER = """
+def unwrapped(function):
+    def called(email): return function(email)
+    return called
+def other(email): ...
+other.__module__ = "chained_handlers"
 """
 WITH_ARGUMENT = "def handle(email): pass\ndef startup(config): pass\n"
 
@@ -44,9 +55,10 @@ WITH_ARGUMENT = "def handle(email): pass\ndef startup(config): pass\n"
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     (tmp_path / "chained_handlers.py").write_text(MODULE)
+    (tmp_path / "helper_of_chained.py").write_text(HELPER)
     (tmp_path / "odd_hooks.py").write_text(WITH_ARGUMENT)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("chained_handlers", "odd_hooks"):
+    for name in ("chained_handlers", "helper_of_chained", "odd_hooks"):
         sys.modules.pop(name, None)
     return importlib.import_module("chained_handlers")
 
@@ -109,6 +121,15 @@ def test_what_a_batch_handler_says_of_its_mail_is_the_outcome_of_a_chain(module:
     assert module.seen == []
 
 
+def test_so_it_is_if_a_sync_one_says_it_by_an_awaitable(module: ModuleType) -> None:
+    with pytest.raises(Reject):
+        asyncio.run(load(config("rejects_later", "three"), []).function("mail"))
+    answer = load(config("rejects_later", "one"), []).function("mail")
+    assert asyncio.iscoroutine(answer)  # whoever calls a sync handler refuses it
+    answer.close()
+    assert module.seen == []
+
+
 def test_hooks_are_those_of_the_module_or_of_the_object(module: ModuleType) -> None:
     handler = load(config("pool", "one"), [])
 
@@ -120,6 +141,29 @@ def test_hooks_are_those_of_the_module_or_of_the_object(module: ModuleType) -> N
     asyncio.run(live())
     called = [("pool", "mail"), ("one", "mail")]
     assert module.seen == ["pool opens", "startup", *called, "shutdown", "pool closes"]
+
+
+def test_hooks_that_handlers_share_are_called_once(module: ModuleType) -> None:
+    for last in ("two", "three"):  # all sync, and not
+        handler = load(config("one", "pool", "pool", last), [])
+
+        async def live(handler: Handler = handler) -> None:
+            await hooks.start_up(handler.startup, asyncio.Event(), once=True)
+            await hooks.shut_down(handler.shutdown)
+
+        asyncio.run(live())
+        assert module.seen == ["startup", "pool opens", "pool closes", "shutdown"]
+        module.seen.clear()
+
+
+def test_hooks_are_found_through_a_decorator_that_tells_nothing(module: ModuleType) -> None:
+    assert module.decorated.__module__ == "helper_of_chained"
+    handler = load(Config(handler=HandlerConfig(target="chained_handlers:decorated")), [])
+    assert list(handler.startup) == [module.startup]
+    assert list(handler.shutdown) == [module.shutdown]
+    # One that is only named elsewhere has those of the module that it was made in.
+    handler = load(Config(handler=HandlerConfig(target="helper_of_chained:other")), [])
+    assert list(handler.startup) == [module.startup]
 
 
 @pytest.mark.usefixtures("module")
