@@ -21,18 +21,20 @@ class Aside:
         A thread cannot be stopped: if this is cancelled, it waits for the end of the call, since whoever
         cancels may begin anew. If there is no end, the supervisor ends the worker.
         """
-        began = self._pool.submit(copy_context().run, _tried, function, *given)
+        began = self._pool.submit(copy_context().run, _called, function, *given)
         waiting, cancelled = asyncio.wrap_future(began), False
-        while not waiting.done():
-            try:
-                await asyncio.wait([waiting])
-            except asyncio.CancelledError:
-                if began.cancel():  # nothing of it has happened
-                    raise
-                cancelled = True
-        answer, error = waiting.result()
-        if error is not None:
-            raise error
+        try:
+            while not waiting.done():
+                try:
+                    await asyncio.wait([waiting])
+                except asyncio.CancelledError:
+                    if began.cancel():  # nothing of it has happened
+                        raise
+                    cancelled = True
+            answer: object = waiting.result()
+        finally:
+            # Both hold what was raised, which holds this frame: a circle that would keep the mail in memory.
+            del began, waiting
         if cancelled:
             raise asyncio.CancelledError
         return answer
@@ -53,9 +55,9 @@ class Aside:
         return called_aside
 
 
-def _tried(function: Callable[..., object], *given: object) -> tuple[object, BaseException | None]:
-    """The answer or the error: a future takes no StopIteration, and would never be done."""
+def _called(function: Callable[..., object], *given: object) -> object:
+    """As in a coroutine (PEP 479): a future takes no StopIteration, and would never be done."""
     try:
-        return function(*given), None
-    except BaseException as error:
-        return None, error
+        return function(*given)
+    except StopIteration as error:
+        raise RuntimeError("the handler raised StopIteration") from error

@@ -6,6 +6,7 @@ import logging
 import random
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import thread
 from pathlib import Path
 
 from fastmail_ingest.errors import StartupFailed
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 # What a handler opens (a database, another service) may not be there yet, after a restart of the machine say.
 PATIENCE = Backoff(first_s=0.5, multiplier=2.0, cap_s=30.0, jitter=0.2)
 ONCE_TRIES = 3
-_STEPS = frozenset({__file__, aside.__file__})  # between a worker and a hook
+_STEPS = frozenset({__file__, aside.__file__, thread.__file__})  # between a worker and a hook
 _SHOWN_CHARS = 400  # of an exception's message: room is left for what to do
 
 

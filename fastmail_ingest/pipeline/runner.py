@@ -230,8 +230,16 @@ class _ConcurrentRunner:
         if pool is None:
             return function
         loop = asyncio.get_running_loop()
-        return lambda email: loop.run_in_executor(pool, function, email)
+        return lambda email: loop.run_in_executor(pool, in_thread, function, email)
 
     async def finish(self) -> None:
         while self._running:
             await asyncio.wait(self._running)
+
+
+def in_thread(function: Callable[[Email], object], email: Email) -> object:
+    """As in a coroutine (PEP 479): a future takes no StopIteration, and would never be done."""
+    try:
+        return function(email)
+    except StopIteration as error:
+        raise RuntimeError("the handler raised StopIteration") from error

@@ -26,6 +26,7 @@ from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, describe, words_of
 from fastmail_ingest.pipeline.opening import open_part
 from fastmail_ingest.pipeline.rules import error_rules
+from fastmail_ingest.pipeline.runner import in_thread
 from fastmail_ingest.policy.faulty import unwrapped
 from fastmail_ingest.testing.outcome import Outcome, Status
 
@@ -121,7 +122,7 @@ class Trial:
         def run() -> None:
             value, error = None, None
             try:
-                value = self._called(email)
+                value = in_thread(self._called, email)
             except BaseException as raised:
                 error = raised
             with suppress(RuntimeError):  # too late, the loop is closed

@@ -1,9 +1,12 @@
 """In a chain with an async handler the sync ones run in threads: they keep the event loop from nothing."""
 
 import asyncio
+import gc
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ import sqlite3, threading
 from contextvars import ContextVar
 gate, begun, seen = threading.Event(), threading.Semaphore(0), []
 correlation = ContextVar("correlation", default="")
+async def sees_nothing(email): ...
 async def quick(email): seen.append(("quick", email))
 def waits(email):
     begun.release()
@@ -138,6 +142,25 @@ def test_a_startup_that_fails_is_told_with_its_own_place(
     monkeypatch.setattr(hooks, "PATIENCE", Backoff(0.001, 1.0, 0.001, 0.0))
     with pytest.raises(StartupFailed, match=r"no database \(threaded_handlers\.py:\d+\)"):
         asyncio.run(hooks.start_up(chain("fails", "quick").startup, asyncio.Event(), once=True))
+
+
+@pytest.mark.parametrize("name", ["fails", "kept"])
+def test_a_mail_is_freed_as_soon_as_it_is_done_with(name: str, module: Any) -> None:
+    """At once: the collector counts objects, and a large mail is but one."""
+
+    class Mail: ...
+
+    async def handled() -> weakref.ref[Mail]:
+        mail = Mail()
+        with suppress(AttributeError):  # `kept` was not opened
+            await chain(name, "sees_nothing").function(mail)
+        return weakref.ref(mail)
+
+    gc.disable()
+    try:
+        assert asyncio.run(handled())() is None
+    finally:
+        gc.enable()
 
 
 def test_context_goes_along(module: Any) -> None:

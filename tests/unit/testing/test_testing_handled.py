@@ -228,6 +228,7 @@ def test_threads_of_the_configuration_are_threads_here(tmp_path: Path) -> None:
 
     assert run_handler(handle, RAW, config=config, timeout=LONG_S).done
     assert run_handler(raises(Reject("no")), RAW, config=config).rejected
+    assert "StopIteration" in run_handler(raises(StopIteration()), RAW, config=config, timeout=LONG_S).reason
     assert "hung" in run_handler(lambda email: time.sleep(1.0), RAW, config=config).reason
 
 
