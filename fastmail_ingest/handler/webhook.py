@@ -8,10 +8,10 @@ import time
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+import yarl
 
 from fastmail_ingest.config import Config
 from fastmail_ingest.config.section import DAY_S
@@ -24,9 +24,18 @@ from fastmail_ingest.model.email import Email
 ANSWER_BYTES = 4096  # read of an answer; one that goes on costs its connection
 ANSWER_CHARS = 200  # shown of an answer that refuses a mail
 ANSWER_WAIT_S = 2.0  # for the rest of an answer whose status is known
-# Request Timeout, Too Early, Too Many Requests (RFC 9110, RFC 8470, RFC 6585): the mail is not to blame.
-_NOT_NOW = frozenset({408, 425, 429})
-_DOWN = 500
+# What may be wrong with the request that one mail makes (RFC 9110). For all else, be it 401 for a secret that is
+# out of date or 404 for a service that has moved, no mail is to blame.
+_MAIL_IS_TO_BLAME = frozenset({400, 413, 415, 422})
+_REMEDIES = {
+    401: "give the receiver the secret of secret_file, or correct url",
+    403: "give the receiver the secret of secret_file, or correct url",
+    404: "correct url, or start what answers there",
+    405: "correct url: what answers there takes no POST",
+    # By the Standard Webhooks specification it wants no more: whoever operates us must know, and decide.
+    410: "it wants no more mails: take webhook out of [handler], or correct url",
+    429: "nothing, mails wait; less at once: [handler] concurrency",
+}
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -41,26 +50,27 @@ class Webhook:
     """Sends each mail by POST to `[webhook] url`; done when the answer's status is 2xx.
 
     Guarantee: at least once. The same mail always has the same `webhook-id` and `Idempotency-Key`: a receiver
-    that keeps those takes it once. 408, 425, 429, 5xx, redirects and network errors mean later (Retry-After
-    is honoured) and open the breaker; any other 4xx makes the mail a dead letter with the answer's beginning.
+    that keeps those takes it once. 400, 413, 415 and 422 make the mail a dead letter with the answer's
+    beginning. Any other status and network errors mean later (Retry-After is honoured), and open the breaker.
     """
 
     def __init__(self, config: Config) -> None:
         """Raises HandlerLoadError for settings that cannot work."""
         section = config.webhook
-        parts = urlsplit(section.url)
         if not section.url:
             raise HandlerLoadError(
                 '[webhook] url is not set. remedy: write url = "https://..." below [webhook]'
             )
-        if parts.scheme == "http" and not section.allow_private:
+        url = _address(section.url)
+        if url.scheme == "http" and not section.allow_private:
             raise HandlerLoadError(
                 "[webhook] url: http:// would show mails to everybody on the way. remedy: write https://, or "
                 "allow_private = true for a receiver in your own network"
             )
         self._section = section
-        self._origin = f"{parts.scheme}://{parts.netloc}"  # the rest of the URL may be a password
-        self._is_tls = parts.scheme == "https"
+        self._url = url
+        self._origin = str(url.origin())  # the rest of the URL may be a password
+        self._is_tls = url.scheme == "https"
         self._secrets = signature.secrets_of(section.secret)
         self._tls = _tls(section.tls_ca_file)
         self._connections = config.handler.concurrency
@@ -106,7 +116,9 @@ class Webhook:
             if isinstance(error, SinkUnavailable):
                 raise
             # Not chained: the client's own words may hold the whole URL.
-            raise SinkUnavailable(f"[webhook] {self._origin}: {_words(error)}") from None
+            words = f"[webhook] {self._origin}: {_words(error)}"
+            remedy = "" if "remedy: " in words else ". remedy: start the receiver, or correct [webhook]"
+            raise SinkUnavailable(words + remedy) from None
 
     async def _send(self, body: bytes, headers: dict[str, str]) -> None:
         try:
@@ -118,9 +130,7 @@ class Webhook:
 
     async def _send_once(self, body: bytes, headers: dict[str, str]) -> None:
         session: Any = self._session
-        async with session.post(
-            self._section.url, data=body, headers=headers, allow_redirects=False
-        ) as response:
+        async with session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
             beginning = await _beginning(response)
             self._judge(response, beginning)
 
@@ -134,9 +144,12 @@ class Webhook:
                 f"{answer}: redirects are not followed. remedy: write the address it leads to into url"
             )
         answer += f": {beginning}" if beginning else ""
-        if status in _NOT_NOW or status >= _DOWN:
-            raise SinkUnavailable(answer, after=_wanted_wait_s(response.headers.get("Retry-After", "")))
-        raise Reject(answer)
+        if status in _MAIL_IS_TO_BLAME:
+            raise Reject(answer)
+        remedy = _REMEDIES.get(status, "the receiver's log says why; mails wait")
+        raise SinkUnavailable(
+            f"{answer}. remedy: {remedy}", after=_wanted_wait_s(response.headers.get("Retry-After", ""))
+        )
 
     def _socket(self, info: tuple[Any, ...]) -> socket.socket:
         """A socket for an address that a connection is about to be made to, unless it may not be.
@@ -154,6 +167,23 @@ class Webhook:
                 errno.EACCES, f"{address[0]} is a public address. remedy: write https:// into url"
             )
         return socket.socket(family, kind, protocol)
+
+
+def _address(text: str) -> yarl.URL:
+    """The address as the client will read it; raises HandlerLoadError for one that nothing can be sent to."""
+    try:
+        url = yarl.URL(text)
+        (url.raw_host or "").encode("idna")  # as the resolver will do
+    except ValueError as error:  # UnicodeError is one, too
+        wrong = str(error).rstrip(".")
+    else:
+        if url.raw_host and url.port:
+            return url
+        wrong = "it needs a host, and a port of 1 to 65535 if any"
+    raise HandlerLoadError(
+        f"[webhook] url: nothing can be sent there: {wrong}. remedy: write it as in "
+        "https://api.example.com:8443/mails"
+    )
 
 
 def _tls(ca_file: str) -> ssl.SSLContext:

@@ -89,8 +89,8 @@ def test_2xx_is_done(status: int) -> None:
         assert sent(sink).done
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 410, 422])
-def test_other_4xx_reject_with_the_beginning_of_the_answer(status: int) -> None:
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_what_a_mail_is_to_blame_for_rejects_it_with_the_beginning_of_the_answer(status: int) -> None:
     with HttpSink(says(status, b"no \x1b[31msuch\r\ncustomer" + b"!" * 5000)) as sink:
         outcome = sent(sink)
     assert outcome.rejected
@@ -99,13 +99,16 @@ def test_other_4xx_reject_with_the_beginning_of_the_answer(status: int) -> None:
     assert len(shown) == 200
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_not_now(status: int) -> None:
+@pytest.mark.parametrize(
+    "status", [401, 403, 404, 405, 408, 409, 410, 418, 425, 429, 500, 502, 503, 504, 599]
+)
+def test_what_no_mail_is_to_blame_for_makes_them_all_wait(status: int) -> None:
     with HttpSink(says(status, b"busy", Retry_After="7")) as sink:
         outcome = sent(sink)
     assert outcome.retry
     assert outcome.after_s == 7.0
-    assert outcome.reason.endswith(f"answered {status}: busy")
+    assert f"answered {status}: busy. remedy: " in outcome.reason
+    assert speaks_of_a_dependency(outcome.exception, DEPENDENCY_ERRORS)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +215,7 @@ def test_nobody_listens() -> None:
     outcome = run_handler(webhook(f"http://127.0.0.1:{port}/"), RAW)
     assert outcome.retry
     assert "cannot connect: " in outcome.reason
+    assert outcome.reason.count("remedy: ") == 1
 
 
 def leads(monkeypatch: pytest.MonkeyPatch, address: str, port: int) -> None:
@@ -286,10 +290,22 @@ def test_neither_secret_nor_path_is_told(answer: object, caplog: pytest.LogCaptu
         assert secret not in told
 
 
+BAD = [
+    ("https://[::1/", "Invalid IPv6 URL"), ("https://[zz]/", ".*brackets"), ("https://:443/", ".*host is required"),
+    ("https://h:99999/", "Port out of range"), ("https://h:0/", "it needs a host, and a port"),
+    ("https://h:port/", ".*port can't be"), ("https://a..b/", ".*label empty or too long"),
+    (f"https://{'a' * 64}.example.com/", ".*label empty or too long"), ("https://a\\b/", ".*backslash"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"url": ""}, r"url is not set\. remedy: "),
+        *(
+            ({"url": url}, rf"\[webhook\] url: nothing can be sent there: {words}.*\. remedy: ")
+            for url, words in BAD
+        ),
         ({"url": "https://h/", "secret": ""}, "no signing secret is set"),
         ({"url": "https://h/", "secret": "whsec_c2hvcnQ="}, r"24 to 64 bytes in base64, .*\(not shown\)"),
         ({"url": "https://h/", "secret": "hunter2" * 9}, "expected whsec_"),
@@ -301,3 +317,8 @@ def test_what_cannot_work_is_said_before_anything_starts(settings: dict[str, str
     with pytest.raises(HandlerLoadError, match=words) as caught:
         load(config, [])
     assert "hunter2" not in str(caught.value)
+
+
+def test_names_in_any_script_are_taken() -> None:
+    for url in ("https://straße.example/", "https://[::1]:8443/", "https://h./a?b=c", "https://h:/"):
+        webhook(url)
