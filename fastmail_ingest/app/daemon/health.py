@@ -68,10 +68,8 @@ def health(url: str, timeout_s: float, *, as_json: bool) -> int:
 
 def ask(url: str, timeout_s: float) -> Ready:
     """What the server at `url` answers. Raises NoAnswer, ConfigError for a wrong URL."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ConfigError(f"--url: expected http://HOST:PORT, got {url!r}. remedy: http://127.0.0.1:8080")
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    host, port = _host_and_port(url)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", PATH)
         response = connection.getresponse()
@@ -84,6 +82,16 @@ def ask(url: str, timeout_s: float) -> Ready:
         return msgspec.json.decode(body, type=Ready)
     except msgspec.MsgspecError:
         raise NoAnswer(f"{PATH} is answered with {status}, and not as fastmail-ingest does") from None
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme == "http" and parts.hostname and parts.port:
+            return parts.hostname, parts.port
+    except ValueError:
+        pass  # a port that is none
+    raise ConfigError(f"--url: expected http://HOST:PORT, got {url!r}. remedy: http://127.0.0.1:8080")
 
 
 def _counted(reasons: list[Reason]) -> str:
