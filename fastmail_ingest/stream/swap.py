@@ -31,8 +31,9 @@ def staged(data_dir: Path) -> Path:
 def exchange(data_dir: Path, kept: str) -> Path | None:
     """Put the staged data in place of those that are there, which are moved to `data_dir/kept`.
 
-    Returns that directory, None if there were none. Raises OSError.
+    Returns that directory, whose name gets a number if it is taken; None if there were none. Raises OSError.
     """
+    kept = _free(data_dir, kept)
     sync_directory(data_dir / _STAGED / _DATA[0])
     sync_directory(data_dir / _STAGED)
     sync_directory(data_dir)
@@ -46,6 +47,14 @@ def exchange(data_dir: Path, kept: str) -> Path | None:
     sync_directory(data_dir)
     finish(data_dir)
     return data_dir / kept if (data_dir / kept).exists() else None
+
+
+def _free(data_dir: Path, kept: str) -> str:
+    number, name = 1, kept
+    while (data_dir / name).exists():
+        number += 1
+        name = f"{kept}-{number}"
+    return name
 
 
 def finish(data_dir: Path) -> bool:

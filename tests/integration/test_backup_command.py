@@ -9,14 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.backups import Commands
+from support.backups import Commands, append_large
 from support.operated import Operated
 from support.redis_server import RedisServer
 from support.waiting import wait_until
 
 from fastmail_ingest.blob.directory import BlobDirectory
-from fastmail_ingest.model.blob import blob_name
-from fastmail_ingest.stream.blobs import Blobs
 
 
 @pytest.fixture
@@ -38,16 +36,6 @@ def run(tmp_path: Path, stream: Operated) -> Commands:
 
 def kept(run: Commands) -> list[str]:
     return sorted(path.name for path in (run.directory / "fastmail-ingest-backups").iterdir())
-
-
-def put_blob(run: Commands, stream: Operated, name: bytes, content: bytes) -> str:
-    blobs = BlobDirectory(run.directory / "fastmail-ingest-blobs")
-    blobs.prepare()
-    draft = blobs.begin()
-    draft.write(content)
-    full = blob_name(Blobs(stream.client, stream.keys).space(), name)
-    draft.commit(full)
-    return full
 
 
 def test_it_is_whole_private_and_counted(run, stream) -> None:
@@ -100,7 +88,7 @@ def test_a_damaged_one_is_listed_as_such(run) -> None:
 
 
 def test_large_mails_are_kept_whole(run, stream) -> None:
-    waits = put_blob(run, stream, b"a:INBOX:7:6", b"x" * 100_000)
+    waits = append_large(run.directory, stream, 8, b"x" * 100_000)
     found = run.json("backup")
     assert (found["blob_count"], found["blob_bytes"]) == (1, 100_000)
     (file,) = Path(found["path"]).with_suffix(".blobs").iterdir()
@@ -248,26 +236,7 @@ def test_no_client_to_copy_with(run, restricted, monkeypatch, tmp_path) -> None:
     assert "remedy: install it (apt install redis-tools)" in run.err
 
 
-# --- killed ---------------------------------------------------------------------------------------------
-
-
-def test_kill_9_at_each_step(run, stream) -> None:
-    put_blob(run, stream, b"a:INBOX:7:6", b"x" * 1000)
-    run.backup()
-    step = 1
-    while run.dying(step, "backup", "--keep", "2"):
-        found = run.json("backup", "--list")["backups"]
-        whole = [each for each in found if each["verified"]]
-        assert whole, f"killed at step {step}, none is left"
-        for each in found:
-            assert each["verified"] or "no manifest" in each["problem"], (step, each)
-        step += 1
-    assert step > 10
-    assert run("backup", "--keep", "2") == 0
-    names = kept(run)
-    assert not [name for name in names if name.startswith(".") and name != ".fastmail-ingest.lock"]
-    assert sum(name.endswith(".json") for name in names) == 2
-    assert not (run.directory / "fastmail-ingest-blobs/held").exists()
+# --- stopped --------------------------------------------------------------------------------------------
 
 
 def test_ctrl_c_leaves_nothing_behind(run, server, stream) -> None:

@@ -5,14 +5,24 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fastmail_ingest.blob.directory import BlobDirectory
+from fastmail_ingest.model import envelope as codec
+from fastmail_ingest.model.append import Append
+from fastmail_ingest.model.blob import blob_name
+from fastmail_ingest.model.entry import NewMail
+from fastmail_ingest.model.identity import content_hash, content_key
+from fastmail_ingest.model.mailbox import Cursor, MailboxKey
+from fastmail_ingest.stream.blobs import Blobs
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.stream.private_server import PrivateServer
 from fastmail_ingest.stream.scripts import Arguments
+from support.operated import Operated
 
 # Kills itself right before the step with the number in argv[1]: steps are what changes names on disk, starts a
 # process or opens a file to write. Prints how many there were if it comes to its end.
@@ -71,6 +81,26 @@ class Commands:
         )  # fmt: skip
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
         return self.code
+
+
+def append_large(directory: Path, stream: Operated, uid: int, content: bytes = b"large") -> str:
+    """Append a mail whose bytes are in a blob of the usual directory; returns the blob's name."""
+    identity, key = stream.identity(uid), MailboxKey("a", "INBOX")
+    name = blob_name(Blobs(stream.client, stream.keys).space(), identity.encode())
+    blobs = BlobDirectory(directory / "fastmail-ingest-blobs")
+    blobs.prepare()
+    draft = blobs.begin()
+    draft.write(content)
+    draft.commit(name)
+    hashed = content_hash(identity.encode())
+    envelope = codec.Envelope(
+        version=codec.BLOB_VERSION, id=identity, account="a", mailbox="INBOX", uid_validity=7, uid=uid,
+        flags=(), labels=(), thread_id="", internal_date=time.time(), size=len(content), content_hash=hashed,
+        fetched_at=time.time(), trace_id="0" * 32, raw=content[:5], blob=name,
+    )  # fmt: skip
+    mail = NewMail(identity, content_key("a", hashed), codec.encode(envelope))
+    stream.ledger.append(Append(key, [mail], Cursor(7, uid), stream.ledger.cursor(key)))
+    return name
 
 
 def states_in(snapshot: Path, binary: str, identities: Sequence[str]) -> dict[str, list[str]]:

@@ -18,12 +18,13 @@ UID_VALIDITY = 7
 
 
 class Operated:
-    """One stream on an emptied Redis. Mails are named by their UID in an account's mailbox."""
+    """One stream, on a Redis that is emptied first. Mails are named by their UID in an account's mailbox."""
 
-    def __init__(self, server: RedisServer) -> None:
+    def __init__(self, server: RedisServer, *, empty: bool = True) -> None:
         self.url = server.url
         self.client = server.client()
-        self.client.flushall()
+        if empty:
+            self.client.flushall()
         self.arguments = Arguments(Keys("fmi"), 90)
         self.keys = self.arguments.keys
         self.ledger = Ledger(server.url, "", self.arguments)

@@ -20,13 +20,13 @@ class RedisServer:
         self._appendfsync = appendfsync
         self.start()
 
-    def start(self) -> None:
+    def start(self, appendonly: str = "yes") -> None:
         words = {
             "port": "0",
             "unixsocket": f"{self.directory}/redis.sock",
             "dir": str(self.directory),
             "save": "",
-            "appendonly": "yes",
+            "appendonly": appendonly,
             "appendfsync": self._appendfsync,
             "loglevel": "warning",
             "logfile": f"{self.directory}/log",

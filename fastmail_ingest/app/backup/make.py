@@ -75,9 +75,9 @@ class _Maker:
             else:
                 self._notes.append(f"{directory} is not here: no large mail is in this backup")
             now_s, tally = self._snapshots.now_ms() / 1000, self._snapshots.tally()
+            space = self._snapshots.blob_space()  # made if it is not there, and then in the snapshot, too
             with self._store.begun(now_s) as draft:
                 copied, over_network = self._fetched(draft.rdb)
-                space = self._snapshots.blob_space()
                 found = list(BlobDirectory(directory).held(space)) if directory.exists() else []
                 with words.progress("large mails", len(found)) as bar:
                     sizes = copying.keep_blobs(found, draft.blobs, self._step(bar))

@@ -44,6 +44,16 @@ def test_the_old_ones_are_kept(data_dir) -> None:
     assert {path.name for path in data_dir.iterdir()} == {"appendonlydir", KEPT}
 
 
+def test_twice_in_one_second_both_are_kept(data_dir) -> None:
+    stage(data_dir)
+    swap.exchange(data_dir, KEPT)
+    stage(data_dir)
+    second = swap.exchange(data_dir, KEPT)
+    assert second == data_dir / f"{KEPT}-2"
+    assert (second / "appendonlydir/base").read_text() == "new"
+    assert (data_dir / KEPT / "appendonlydir/base").read_text() == "old"
+
+
 def test_nothing_is_kept_where_nothing_was(tmp_path) -> None:
     stage(tmp_path)
     assert swap.exchange(tmp_path, KEPT) is None
