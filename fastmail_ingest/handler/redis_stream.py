@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 import redis.asyncio
+import redis.asyncio.retry
 import redis.backoff
+import redis.connection
 import redis.exceptions
-from redis.asyncio.retry import Retry as NoRetry
 
 from fastmail_ingest.config import Config, mask_url
 from fastmail_ingest.config.section import DAY_S
-from fastmail_ingest.errors import SinkUnavailable
+from fastmail_ingest.errors import HandlerLoadError, SinkUnavailable
 from fastmail_ingest.handler.document import document_of
 from fastmail_ingest.model.email import Email
 
@@ -31,8 +32,12 @@ class RedisStream:
     """
 
     def __init__(self, config: Config, stream: str = "") -> None:
-        """`stream` is another one than the configured, e.g. for results of `classify`."""
+        """`stream` is another one than the configured, e.g. for results of `classify`.
+
+        Raises HandlerLoadError for an address that cannot be read.
+        """
         section = config.redis_stream
+        _check_url(section.url)
         self._section = section
         self._stream = stream or section.stream
         self._url = section.url or config.redis.url
@@ -43,7 +48,30 @@ class RedisStream:
         self._add: Any = None
 
     async def startup(self) -> None:
-        """Connect; raises SinkUnavailable if Redis does not answer."""
+        """Connect; raises SinkUnavailable if Redis does not answer, HandlerLoadError without an address."""
+        client = self._connected()
+        try:
+            await client.ping()
+        except (redis.exceptions.RedisError, OSError) as error:
+            await self.shutdown()
+            raise self._unavailable(error) from None
+
+    async def shutdown(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    def _connected(self) -> Any:
+        """The client, which connects when it is used."""
+        if self._client is not None:
+            return self._client
+        if not self._url:
+            # Under `supervise` it is that of our own server, which does not run now.
+            raise HandlerLoadError(
+                "[redis_stream] url is not set, and no Redis of [redis] url or of our own runs here. remedy: "
+                'write url = "redis://..." below [redis_stream]'
+            )
         secret = {"password": self._password} if self._password else {}
         # A BlockingConnectionPool, because there may be one call more for a moment when mails time out.
         pool = redis.asyncio.BlockingConnectionPool.from_url(
@@ -55,20 +83,11 @@ class RedisStream:
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=ANSWER_TIMEOUT_S,
             # Trying again is the worker's: it knows how often, and tells.
-            retry=NoRetry(redis.backoff.NoBackoff(), 0),
+            retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0),
         )
         self._client = redis.asyncio.Redis.from_pool(pool)
         self._add = self._client.register_script(_script())
-        try:
-            await self._client.ping()
-        except (redis.exceptions.RedisError, OSError) as error:
-            await self._client.aclose()
-            raise self._unavailable(error) from None
-
-    async def shutdown(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        return self._client
 
     async def __call__(self, email: Email) -> None:
         """Add the mail; raises SinkUnavailable if Redis cannot take it now."""
@@ -79,6 +98,7 @@ class RedisStream:
         keys = [self._stream, mark_key(self._stream, email.id)]
         fields = ["id", email.id, "format", self._section.format, "document", self._encode(content)]
         keep_s = int(self._section.remember_days * DAY_S)
+        self._connected()
         try:
             answer = await self._add(keys, [self._section.max_length, keep_s, *fields])
         except (redis.exceptions.RedisError, OSError) as error:
@@ -92,8 +112,19 @@ class RedisStream:
     def _unavailable(self, error: Exception) -> SinkUnavailable:
         return SinkUnavailable(
             f"[redis_stream] Redis at {mask_url(self._url)}, stream {self._stream}: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}. remedy: start it, or correct url or stream"
         )
+
+
+def _check_url(url: str) -> None:
+    try:
+        redis.connection.parse_url(url or "redis://")
+    except ValueError:
+        # Not in its own words: what stands where a port should be may be part of a password.
+        raise HandlerLoadError(
+            "[redis_stream] url (not shown) cannot be read: its port or a parameter is wrong, or there is an "
+            'unencoded / or : in its password. remedy: write it as in "redis://user:password@host:6379/0"'
+        ) from None
 
 
 def mark_key(stream: str, identity: str) -> str:

@@ -24,8 +24,8 @@ from fastmail_ingest.model.email import Email
 ANSWER_BYTES = 4096  # read of an answer; one that goes on costs its connection
 ANSWER_CHARS = 200  # shown of an answer that refuses a mail
 ANSWER_WAIT_S = 2.0  # for the rest of an answer whose status is known
-# What may be wrong with the request that one mail makes (RFC 9110). For all else, be it 401 for a secret that is
-# out of date or 404 for a service that has moved, no mail is to blame.
+# What may be wrong with the request that one mail makes (RFC 9110). Of all else, be it 401 for an old
+# secret or 404 for a service that has moved, no mail is guilty.
 _MAIL_IS_TO_BLAME = frozenset({400, 413, 415, 422})
 _REMEDIES = {
     401: "give the receiver the secret of secret_file, or correct url",

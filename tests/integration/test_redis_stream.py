@@ -11,7 +11,7 @@ from fastmail_ingest.config import Config, HandlerConfig, RedisConfig
 from fastmail_ingest.config.classify import ClassifyConfig, ClassifyRule
 from fastmail_ingest.config.failure import DEPENDENCY_ERRORS
 from fastmail_ingest.config.outgoing import RedisStreamConfig
-from fastmail_ingest.errors import SinkUnavailable
+from fastmail_ingest.errors import HandlerLoadError, SinkUnavailable
 from fastmail_ingest.handler.chain import load
 from fastmail_ingest.handler.redis_stream import mark_key
 from fastmail_ingest.policy.faulty import speaks_of_a_dependency
@@ -113,6 +113,38 @@ def test_a_redis_that_is_away(server: RedisServer, caplog: pytest.LogCaptureFixt
     with pytest.raises(SinkUnavailable, match=r"\[redis_stream\] Redis at redis://\*\*\*@127") as caught:
         added(config(server, url="redis://me:planted-password@127.0.0.1:1/0"))
     assert "planted" not in f"{caught.value} {caplog.text}"
+    assert "remedy: start it" in str(caught.value)
+
+
+def test_without_hooks_it_connects_by_itself(server: RedisServer) -> None:
+    handler = load(config(server), [])
+
+    class Unhooked:
+        async def __call__(self, email: object) -> None:
+            await handler.function(email)
+            await handler.function(email)
+            await handler.shutdown[0]()
+
+    assert run_handler(Unhooked(), RAW).done
+    assert server.client().xlen("mails") == 1
+
+
+def test_no_redis_at_all_is_told_with_a_remedy() -> None:
+    with pytest.raises(HandlerLoadError, match=r"\[redis_stream\] url is not set, .*remedy: "):
+        run_handler("redis-stream", RAW)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h:99999/", "redis://me:se/cret@h/", "redis://[::1", "unix:///a?db=x"]
+)
+def test_an_address_that_cannot_be_read_is_told_and_not_shown(url: str) -> None:
+    with pytest.raises(HandlerLoadError, match=r"\[redis_stream\] url .*remedy: ") as caught:
+        load(
+            Config(handler=HandlerConfig(target="redis-stream"), redis_stream=RedisStreamConfig(url=url)),
+            [],
+        )
+    assert url not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 def test_the_results_of_classify_have_a_stream_of_their_own(server: RedisServer) -> None:

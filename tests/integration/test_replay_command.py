@@ -145,6 +145,14 @@ def test_a_startup_that_fails_takes_no_mail(shop: Path) -> None:
     assert said["mails"] == []
 
 
+def test_settings_that_a_handler_in_the_box_cannot_use_are_told_as_those_of_others_are(shop: Path) -> None:
+    code, out, err = replay(shop, "good.eml", "--handler", "redis-stream")
+    assert code == 2
+    assert err.startswith("fastmail-ingest: [redis_stream] url is not set")
+    assert "remedy: " in err
+    assert "startup" not in out
+
+
 def test_the_account_is_the_configured_one_where_there_is_one(shop: Path) -> None:
     account = '[[accounts]]\nname = "support"\nhost = "h"\nuser = "u"\npassword = "p"\n'
     (shop / "other.toml").write_text(account)

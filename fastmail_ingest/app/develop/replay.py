@@ -35,7 +35,8 @@ class ReplayOrder(msgspec.Struct, frozen=True):
 def replay(config: Config, config_path: Path | None, order: ReplayOrder, *, as_json: bool) -> int:
     """Give each file's mail to the handler and print what became of it; returns the exit code.
 
-    Raises ConfigError for a file that cannot be read, HandlerLoadError for what is no handler.
+    Raises ConfigError for a file that cannot be read and for settings that a handler in the box cannot use,
+    HandlerLoadError for what is no handler.
     """
     if order.handler:
         config = with_target(config, order.handler)
@@ -55,6 +56,8 @@ def replay(config: Config, config_path: Path | None, order: ReplayOrder, *, as_j
     with overheard(sys.stderr if as_json else sys.stdout, config.logging.level, report.log):
         trial = Trial(load(config, search_paths(config_path)), config)
         error = run_trial(trial, mails(), report.end)
+    if isinstance(error, ConfigError):  # to try it again, as a worker does, would be no use
+        raise error
     report.finish(targets, error)
     return EXIT_OK if error is None and report.not_done == 0 else EXIT_FAILURE
 
