@@ -3,9 +3,8 @@
 import base64
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +51,11 @@ class Jsonl:
     @batch_handler
     def __call__(self, emails: Sequence[Email]) -> None:
         """Write a line for each mail that has none yet; on disk when it returns."""
+        # Made before the index is locked: other workers make theirs meanwhile. Of copies: what is parsed of a
+        # mail goes away with it, not with the batch.
+        lines = [(clean(email.id), self._line(copy(email))) for email in emails]
         with self._lock:
-            self._files.append(self._lines(emails), time.time())
-
-    def _lines(self, emails: Sequence[Email]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        # Copies: what is parsed of a mail goes away with it, not with the batch.
-        return ((clean(email.id), partial(self._line, copy(email))) for email in emails)
+            self._files.append(lines, time.time())
 
     def _line(self, email: Email) -> bytes:
         record = record_of(email, text=self._section.text != "none")

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -77,11 +77,11 @@ class LineFiles:
             self._index.close()
             self._index = None
 
-    def append(self, lines: Iterable[tuple[str, Callable[[], bytes]]], now: float) -> None:
+    def append(self, lines: Iterable[tuple[str, bytes]], now: float) -> None:
         """Write the line of each key that has none yet; all are on disk when this returns.
 
         `now` is in seconds since the epoch. A line holds its key as the JSON string "id", and ends with a
-        line break; it is made only if it is needed. Raises what making one raises, OSError or sqlite3.Error.
+        line break. Raises OSError or sqlite3.Error.
         """
         self.open()
         index = self._index
@@ -90,9 +90,9 @@ class LineFiles:
         with transaction(index):
             file = self._current(index, now)
             with _opened(file.path) as out:
-                for key, make in lines:
+                for key, line in lines:
                     if _is_new(index, key, now):
-                        file.size += out.write(make())
+                        file.size += out.write(line)
                 out.flush()
                 os.fsync(out.fileno())
             if file.fresh:
@@ -151,7 +151,7 @@ def _is_new(index: sqlite3.Connection, key: str, now: float) -> bool:
     """Note the key; False if it was noted before."""
     hashed = hashlib.sha256(key.encode()).digest()[:_KEY_BYTES]
     row = (hashed, int(now / _DAY_S))
-    return bool(index.execute("INSERT OR IGNORE INTO written VALUES (?, ?)", row).rowcount)
+    return bool(index.execute("INSERT INTO written VALUES (?, ?) ON CONFLICT (key) DO NOTHING", row).rowcount)
 
 
 def _mended(index: sqlite3.Connection, file: _File, now: float, *, foreign_lines: bool = False) -> int:

@@ -118,7 +118,7 @@ class RedisStream:
 
 def _check_url(url: str) -> None:
     try:
-        redis.connection.parse_url(url or "redis://")
+        redis.connection.parse_url(url or "redis://")  # type: ignore[no-untyped-call]
     except ValueError:
         # Not in its own words: what stands where a port should be may be part of a password.
         raise HandlerLoadError(

@@ -35,7 +35,8 @@ _SCHEMA = Schema(
 )
 _NAMES = ", ".join(f'"{column}"' for column in COLUMNS)
 _PLACES = ", ".join("?" * len(COLUMNS))
-_MAIL = f"INSERT OR IGNORE INTO mails ({_NAMES}) VALUES ({_PLACES})"  # noqa: S608 - our own names
+# Not OR IGNORE: that leaves out, without a word, whatever breaks any rule of the table.
+_MAIL = f"INSERT INTO mails ({_NAMES}) VALUES ({_PLACES}) ON CONFLICT (id) DO NOTHING"  # noqa: S608 - our own names
 _ATTACHMENT = "INSERT INTO attachments (mail, number, filename, content_type, content) VALUES (?, ?, ?, ?, ?)"
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.kept_mail import HOSTILE, WITH_ATTACHMENT, deaths, mail
 
 from fastmail_ingest.config.boxed_files import SqliteConfig
 from fastmail_ingest.errors import ConfigError, HandlerLoadError
+from fastmail_ingest.handler import sqlite
+from fastmail_ingest.handler.record import record_of
 from fastmail_ingest.handler.sqlite import Sqlite
 
 
@@ -84,6 +87,18 @@ def test_killed_at_whatever_point_each_mail_has_one_row(word: str, tmp_path: Pat
         handler(left / "m.db", attachments=True)(mails)
         assert len(rows(left / "m.db")) == 3
         assert len(rows(left / "m.db", "SELECT * FROM attachments")) == 3
+
+
+def test_a_row_that_the_table_does_not_take_is_an_error_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = handler(tmp_path / "m.db")
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "record_of", lambda email: replace(record_of(email), subject=None))
+        with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
+            made([mail(0)])
+    made([mail(0, attempt=2)])
+    assert len(rows(tmp_path / "m.db")) == 1
 
 
 def test_many_begin_at_once(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from types import ModuleType
 import pytest
 
 from fastmail_ingest.config import Config, HandlerConfig
+from fastmail_ingest.config.builtin import BUILT_IN
 from fastmail_ingest.errors import HandlerLoadError, Reject, StartupFailed
 from fastmail_ingest.handler import builtin, hooks
+from fastmail_ingest.handler.boxed import BOX
 from fastmail_ingest.handler.chain import Handler, load
 from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.supervisor.slots import MESSAGE_MAX_BYTES
@@ -72,6 +74,10 @@ def config(*names: str) -> Config:
     built_in = ("noop", "log")
     handlers = [name if name in built_in else f"chained_handlers:{name}" for name in names]
     return Config(handler=HandlerConfig(handlers=handlers))
+
+
+def test_the_box_holds_what_the_configuration_names() -> None:
+    assert set(BOX) == set(BUILT_IN)
 
 
 @pytest.mark.parametrize("name", ["noop", "log"])

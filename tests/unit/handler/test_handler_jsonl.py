@@ -148,8 +148,8 @@ def test_a_new_file_above_the_size(tmp_path: Path) -> None:
     assert ids(tmp_path) == expected(3)
 
 
-def line_of(key: str) -> tuple[str, Any]:
-    return key, lambda: json.dumps({"id": key}).encode() + b"\n"
+def line_of(key: str) -> tuple[str, bytes]:
+    return key, json.dumps({"id": key}).encode() + b"\n"
 
 
 def test_a_new_file_each_day_and_keys_are_forgotten(tmp_path: Path) -> None:
@@ -184,6 +184,19 @@ def test_a_mail_that_cannot_be_written_takes_no_other_with_it(tmp_path: Path) ->
     first([mail(0, attempt=2)])
     first([mail(2, attempt=2)])
     assert ids(tmp_path) == ["a:INBOX:7:0", "a:INBOX:7:2"]
+
+
+def test_lines_are_made_while_others_may_write(tmp_path: Path) -> None:
+    one, other = handler(tmp_path), handler(tmp_path)
+
+    class Slow(type(mail(1))):  # type: ignore[misc]
+        @property
+        def subject(self) -> str:
+            other([mail(7)])  # would wait for the index if it were locked
+            return super().subject
+
+    one([Slow(mail(0)._envelope)])
+    assert ids(tmp_path) == ["a:INBOX:7:7", "a:INBOX:7:0"]
 
 
 def test_a_full_disk_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
