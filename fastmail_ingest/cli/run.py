@@ -35,7 +35,9 @@ def supervise(
         return show(config, path)
     from fastmail_ingest.app.daemon.place import held  # noqa: PLC0415
     from fastmail_ingest.app.supervise import supervise as work  # noqa: PLC0415
+    from fastmail_ingest.supervisor.wakeups import heed_term_as_init  # noqa: PLC0415
 
+    heed_term_as_init()
     with held(pid_file, config.supervisor.drain_timeout):
         return work(config, path, once=once, load=read, reload_on_change=reload)
 

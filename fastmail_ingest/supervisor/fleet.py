@@ -13,11 +13,9 @@ from fastmail_ingest.supervisor.child import become_child, run_and_exit
 from fastmail_ingest.supervisor.process import Process
 from fastmail_ingest.supervisor.role import Child, Role
 from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
-from fastmail_ingest.supervisor.wakeups import HANDLED_SIGNALS, Wakeups
+from fastmail_ingest.supervisor.wakeups import HANDLED_SIGNALS, INIT_PID, Wakeups
 
 _log = logging.getLogger(__name__)
-
-INIT_PID = 1
 
 
 class Fleet:

@@ -1,5 +1,6 @@
 """The one place where the supervisor waits: signals and deaths both end the wait."""
 
+import os
 import selectors
 import signal
 import socket
@@ -8,6 +9,19 @@ HANDLED_SIGNALS = (
     signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP,
     signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGCHLD,
 )  # fmt: skip
+
+INIT_PID = 1
+_SIGNALLED = 128  # as shells say it: 128 + the signal's number
+
+
+def heed_term_as_init() -> None:
+    """Let SIGTERM end us before we wait for it, also as the first process of a container.
+
+    The kernel takes no default action there (pid_namespaces(7)): without a handler it would be lost.
+    """
+    if os.getpid() == INIT_PID:
+        # As the default action does: an exception could be caught by a module of the user's, on its import.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(_SIGNALLED + number))
 
 
 class Wakeups:
