@@ -41,6 +41,19 @@ def dovecot_binary() -> str:
 
 
 @pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    return need(shutil.which("systemd-analyze"), "systemd-analyze", "systemd")
+
+
+@pytest.fixture(scope="session")
+def logrotate() -> str:
+    sbin = "/usr/sbin/logrotate"
+    return need(
+        shutil.which("logrotate") or (sbin if Path(sbin).exists() else None), "logrotate", "logrotate"
+    )
+
+
+@pytest.fixture(scope="session")
 def dovecot(dovecot_binary: str) -> Iterator[Dovecot]:
     server = Dovecot(dovecot_binary)
     yield server

@@ -45,7 +45,7 @@ class Container:
         return next(iter(psutil.Process(self.outer.pid).children()), None)
 
     def children(self, name: str = "") -> list[psutil.Process]:
-        return [each for each in self.init.children() if each.name().startswith(name)]
+        return [each for each in self.init.children() if _name(each).startswith(name)]
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.init.send_signal(number)
@@ -54,6 +54,13 @@ class Container:
     def close(self) -> None:
         self.outer.kill()
         self.outer.wait()
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return "gone"
 
 
 @pytest.fixture
