@@ -34,7 +34,7 @@ def copy_over_network(url: str, password: str, target: Path, deadline_s: float, 
     process = subprocess.Popen(  # noqa: S603 - our own command; the password is in no argument
         [client, *words, "--rdb", str(target)],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        umask=0o077,
+        umask=0o077, start_new_session=True,  # Ctrl-C is for us
     )  # fmt: skip
     try:
         said = _outcome(process, time.monotonic() + deadline_s, wait)

@@ -31,18 +31,26 @@ def check_rdb(path: Path, binary: Path, timeout_s: float) -> RdbFacts:
     Raises BackupError that says what is wrong with it, ForeignSnapshot if this server cannot tell.
     """
     magic = _magic_of(path)
-    # A server's binary is its checker, too, when it is called so (redis.c main, server.c main).
+    checker = binary.with_name(binary.name.replace("-server", "-check-rdb"))
+    # A server's binary is its checker, too, when it is called so (main in its server.c).
+    executable = checker if checker.exists() else binary
     command = ["redis-check-rdb", str(path)]
     try:
         done = subprocess.run(  # noqa: S603 - our own command
-            command, executable=binary, capture_output=True, timeout=timeout_s, check=False
-        )
+            command, executable=executable, capture_output=True, timeout=timeout_s, check=False,
+            start_new_session=True,  # Ctrl-C is for us
+        )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise BackupError(
             f"{path} could not be checked within {timeout_s:g} s. remedy: raise [backup] timeout"
         ) from error
+    if done.returncode < 0:
+        raise BackupError(
+            f"{path} could not be checked: {binary} was ended by signal {-done.returncode}, so nothing is "
+            "known of it. remedy: see to the memory of this machine, and do it once more"
+        )
     said = done.stdout.decode("utf-8", "replace")
-    if done.returncode != 0:
+    if done.returncode > 0:
         raise _complaint(path, magic, binary, said)
     aux = dict(_AUX.findall(said))
     name = next((name for name in ("valkey", "redis") if f"{name}-ver" in aux), "?")

@@ -79,11 +79,12 @@ class Revival(Tool):
         """Give all keys the names under which they are brought into another Redis."""
         keys = self._keys
         with self._reached():
-            names = set(self._redis.scan_iter(match=keys.everything, count=_SCAN))
-            pipe = self._redis.pipeline(transaction=False)
-            for name in names:
-                pipe.rename(name, keys.restoring.encode() + name[len(keys.base) + 1 :])
-            pipe.execute()
+            names = list(set(self._redis.scan_iter(match=keys.everything, count=_SCAN)))
+            for at in range(0, len(names), _SCAN):
+                pipe = self._redis.pipeline(transaction=False)
+                for name in names[at : at + _SCAN]:
+                    pipe.rename(name, keys.restoring.encode() + name[len(keys.base) + 1 :])
+                pipe.execute()
 
     def _mark(self, lane: Lane) -> int:
         newest: Any = self._redis.xrevrange(self._keys.lanes[lane], count=1)

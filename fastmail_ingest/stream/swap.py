@@ -62,15 +62,20 @@ def finish(data_dir: Path) -> bool:
 
     The caller holds the lock of `data_dir`. Raises OSError, and BackupError if the mark is not ours.
     """
-    mark, directory = data_dir / _MARK, data_dir / _STAGED
+    mark = data_dir / _MARK
     begun = mark.exists()
     if begun:
-        _move(data_dir, directory, data_dir / _kept_in(mark))
+        _move(data_dir, data_dir / _STAGED, data_dir / _kept_in(mark))
         mark.unlink()
         sync_directory(data_dir)
-    if directory.exists():
-        shutil.rmtree(directory)
+    discard(data_dir)
     return begun
+
+
+def discard(data_dir: Path) -> None:
+    """Remove what was staged, unless its exchange has begun. Raises OSError."""
+    if not (data_dir / _MARK).exists() and (data_dir / _STAGED).exists():
+        shutil.rmtree(data_dir / _STAGED)
 
 
 def _move(data_dir: Path, directory: Path, kept: Path) -> None:

@@ -72,8 +72,9 @@ class Transplant(Tool):
     def clear(self) -> None:
         """Remove what was brought and not put in place."""
         with self._reached():
-            for key in list(self._redis.scan_iter(match=glob_of(self._keys.restoring), count=_SCAN)):
-                self._redis.unlink(key)
+            found = list(self._redis.scan_iter(match=glob_of(self._keys.restoring), count=_SCAN))
+            for at in range(0, len(found), _SCAN):
+                self._redis.unlink(*found[at : at + _SCAN])
 
 
 def at_work(supervisors: list[str]) -> UnavailableError:

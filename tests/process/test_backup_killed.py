@@ -1,29 +1,11 @@
 """kill -9 of `backup` and of `restore` at each of their steps: what is there is whole, and is the old or the new."""
 
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import redis
-from support.backups import Commands, append_large
+from support.backups import Commands, OurOwn, append_large
 from support.operated import Operated
 from support.redis_server import RedisServer
-from support.waiting import wait_until
-
-from fastmail_ingest.stream.server import OwnServer, find_binary
-
-OWN_SERVER = """
-import sys
-from pathlib import Path
-from fastmail_ingest.stream.server import OwnServer, find_binary
-server = OwnServer(find_binary(), Path(sys.argv[1]))
-server.prepare()
-server.become()
-"""
 
 
 @pytest.fixture
@@ -83,28 +65,6 @@ def test_restore_into_a_given_redis(tmp_path, stream) -> None:
     assert run("restore", path, "--force") == 0
     assert not list(stream.client.scan_iter(match="*:restoring:*"))
     assert leftovers(path.parent) == []
-
-
-class OurOwn:
-    """Our own server by itself, without a supervisor."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self.url = OwnServer(find_binary(), data_dir).url
-
-    def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        server = OwnServer(find_binary(), self.data_dir)
-        process = subprocess.Popen([sys.executable, "-c", OWN_SERVER, str(self.data_dir)])
-        try:
-            wait_until(server.answers, "our own server answers")
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
 
 
 def test_restore_into_our_own_server(tmp_path) -> None:

@@ -2,13 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import redis
 
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.model import envelope as codec
@@ -22,7 +26,9 @@ from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.stream.private_server import PrivateServer
 from fastmail_ingest.stream.scripts import Arguments
+from fastmail_ingest.stream.server import OwnServer, find_binary
 from support.operated import Operated
+from support.waiting import wait_until
 
 # Kills itself right before the step with the number in argv[1]: steps are what changes names on disk, starts a
 # process or opens a file to write. Prints how many there were if it comes to its end.
@@ -41,6 +47,16 @@ import fastmail_ingest.app.backup.make, fastmail_ingest.app.backup.restore, fast
 from fastmail_ingest.cli.main import main
 sys.addaudithook(step)
 main()
+"""
+
+
+OWN_SERVER = """
+import sys
+from pathlib import Path
+from fastmail_ingest.stream.server import OwnServer, find_binary
+server = OwnServer(find_binary(), Path(sys.argv[1]))
+server.prepare()
+server.become()
 """
 
 
@@ -81,6 +97,28 @@ class Commands:
         )  # fmt: skip
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
         return self.code
+
+
+class OurOwn:
+    """Our own server by itself, without a supervisor."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.url = OwnServer(find_binary(), data_dir).url
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        server = OwnServer(find_binary(), self.data_dir)
+        process = subprocess.Popen([sys.executable, "-c", OWN_SERVER, str(self.data_dir)])
+        try:
+            wait_until(server.answers, "our own server answers")
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
 
 
 def append_large(directory: Path, stream: Operated, uid: int, content: bytes = b"large") -> str:

@@ -11,6 +11,7 @@ from fastmail_ingest.config import Config
 from fastmail_ingest.errors import StreamUnavailable
 from fastmail_ingest.stream.network_copy import client_words
 from fastmail_ingest.stream.private_server import AOF_DIRECTORY
+from fastmail_ingest.stream.server import find_binary
 from fastmail_ingest.stream.snapshot import Snapshots
 
 
@@ -28,6 +29,12 @@ def by_hand(config: Config, candidate: Candidate) -> list[Step]:
 
 
 def _own(config: Config, candidate: Candidate) -> Iterator[Step]:
+    if candidate.binary != (binary := find_binary()):
+        yield Step(
+            f"By hand it cannot be done: our server is {binary}, which does not read what "
+            f"{candidate.facts.server} has written. `--force` brings it over."
+        )
+        return
     data_dir = Path(config.redis.data_dir)
     kept, files = data_dir / "before-restore", data_dir / AOF_DIRECTORY
     yield Step(f"Stop fastmail-ingest, and wait until it has ended: nobody else may use {data_dir}.")

@@ -11,7 +11,7 @@ from fastmail_ingest.config import Config
 from fastmail_ingest.errors import BackupError
 from fastmail_ingest.stream import swap
 from fastmail_ingest.stream.private_server import PrivateServer
-from fastmail_ingest.stream.server import OwnServer
+from fastmail_ingest.stream.server import OwnServer, find_binary
 from fastmail_ingest.stream.snapshot import Wait
 from fastmail_ingest.supervisor.child import die_with_parent
 
@@ -21,13 +21,14 @@ def restore_own(config: Config, candidate: Candidate, wait: Wait) -> Restored:
 
     Raises UnavailableError while somebody works on them; until all is ready, nothing is touched.
     """
-    data_dir = Path(config.redis.data_dir)
-    OwnServer(candidate.binary, data_dir).prepare()
+    data_dir, binary = Path(config.redis.data_dir), find_binary()
+    OwnServer(binary, data_dir).prepare()
     try:
         directory = swap.staged(data_dir)
         server = PrivateServer(candidate.binary, directory, die_with_us, config.backup.timeout, wait)
         with rehearsed(config, candidate, server) as ready:
-            server.write_file(as_commands=False)
+            # What another server has loaded, ours understands as commands only.
+            server.write_file(as_commands=candidate.binary != binary)
             server.stop()
         put_back(ready.large, BlobDirectory(Path(config.blobs.directory)), candidate)
         kept = swap.exchange(data_dir, f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
@@ -36,6 +37,8 @@ def restore_own(config: Config, candidate: Candidate, wait: Wait) -> Restored:
             f"{candidate.path} could not be put back: {error.strerror or error} ({error.filename}). "
             "remedy: make room there, and restore once more"
         ) from error
+    finally:
+        swap.discard(data_dir)
     return Restored(str(data_dir), ready.revived, ready.large, kept=str(kept or ""))
 
 

@@ -57,8 +57,7 @@ def _examined(config: Config, path: Path, wait: Wait) -> Candidate:
             bar(count)
             wait(0.0)
 
-        # Our own server has to load it; a given one is sent commands.
-        binaries = find_binaries() if config.redis.url else [find_binary()]
+        binaries = find_binaries() or [find_binary()]  # which says what to do if there is none
         return examined(path.absolute(), config.redis.prefix, binaries, config.backup.timeout, step)
 
 
