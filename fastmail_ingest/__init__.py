@@ -1,8 +1,8 @@
 """fastmail-ingest: every mail of your mailboxes reaches your Python handler, whatever crashes.
 
 What a handler needs: `Email` (what it is given), `Retry` and `Reject` (what it may raise),
-`batch_handler` (marks a handler that takes a list of mails) and `CircuitBreaker` (guards what it calls,
-and raises `CircuitOpen` while that is down).
+`batch_handler` (marks a handler that takes a list of mails), `Classification` (what "classify" found) and
+`CircuitBreaker` (guards what it calls, and raises `CircuitOpen` while that is down).
 
 What an operator needs: `DeadLetters`, `RetrySchedule`, `LedgerMemory`, made by `.of("supervisor.toml")`:
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.errors import CircuitOpen, Reject, Retry
+from fastmail_ingest.model.classification import Classification
 from fastmail_ingest.model.email import Address, Attachment, DeliveryReport, Email, RecipientStatus
 from fastmail_ingest.model.handler import batch_handler
 from fastmail_ingest.model.lane import Lane
@@ -38,6 +39,7 @@ __all__ = [
     "Attachment",
     "CircuitBreaker",
     "CircuitOpen",
+    "Classification",
     "DeliveryReport",
     "Email",
     "Lane",

@@ -26,7 +26,10 @@ class AttachmentDocument(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MailDocument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is handed on; fields may be added, none changes its meaning within a `version`."""
+    """What is handed on, by the names that it has in `Email`; docs/DATA.md has all of it.
+
+    Fields may be added, none changes its meaning within a `version`.
+    """
 
     version: int
     id: str
@@ -34,12 +37,13 @@ class MailDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     mailbox: str
     size: int
     subject: str
-    sender: Address
+    sender: str
+    sender_name: str
     to: list[Address]
     cc: list[Address]
     reply_to: list[Address]
     date: datetime | None
-    received: datetime | None
+    internal_date: datetime | None
     message_id: str
     headers: dict[str, list[str]]  # those that were asked for, names in lower case
     preview: str
@@ -63,12 +67,13 @@ def document_of(email: Email, section: DocumentSection) -> MailDocument:
         mailbox=email.mailbox,
         size=email.size,
         subject=email.subject,
-        sender=email.from_ or Address("", ""),
+        sender=email.sender,
+        sender_name=email.sender_name,
         to=email.to,
         cc=email.cc,
         reply_to=email.reply_to,
         date=email.date,
-        received=email.internal_date,
+        internal_date=email.internal_date,
         message_id=email.message_id,
         headers=_headers(email, section.headers),
         preview=email.preview if limit else "",
@@ -86,12 +91,12 @@ def _headers(email: Email, wanted: list[str]) -> dict[str, list[str]]:
 
 
 def _attachments(attachments: list[Attachment], limit: int) -> list[AttachmentDocument]:
-    contents = [attachment.content() for attachment in attachments]
-    whole = 0 < sum(map(len, contents)) <= limit
+    # One decoded at a time, as long as not all of them are wanted.
+    whole = 0 < sum(each.size for each in attachments) <= limit
     return [
         AttachmentDocument(
-            each.filename, each.content_type, each.content_id, each.inline, len(content),
-            content if whole else None,
+            each.filename, each.content_type, each.content_id, each.inline, each.size,
+            each.content() if whole else None,
         )
-        for each, content in zip(attachments, contents, strict=True)
+        for each in attachments
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from fastmail_ingest.config.boxed_files import JsonlConfig
 from fastmail_ingest.handler.line_files import LineFiles, Rotation
 from fastmail_ingest.handler.place import check_directory
 from fastmail_ingest.handler.record import clean, record_of
-from fastmail_ingest.model.email import Email
+from fastmail_ingest.model.email import Address, Email
 from fastmail_ingest.model.handler import batch_handler
 
 _SETTING = "[jsonl] directory"
@@ -60,6 +60,7 @@ class Jsonl:
     def _line(self, email: Email) -> bytes:
         record = record_of(email, text=self._section.text != "none")
         shown: dict[str, Any] = msgspec.structs.asdict(record)
+        shown |= {"to": _people(email.to), "cc": _people(email.cc)}
         text = shown.pop("text")
         if self._section.text == "whole":
             shown["text"] = text
@@ -72,3 +73,7 @@ class Jsonl:
         if self._section.raw:
             shown["raw"] = base64.b64encode(email.raw).decode()
         return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+
+
+def _people(addresses: Sequence[Address]) -> list[dict[str, str]]:
+    return [{"name": clean(each.name), "address": clean(each.address)} for each in addresses]

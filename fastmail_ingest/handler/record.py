@@ -10,7 +10,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """One mail; times are in UTC, absent texts are empty."""
+    """One mail by the names that it has in `Email`; times are in UTC, absent texts are empty."""
 
     id: str
     account: str
@@ -21,7 +21,7 @@ class Record(Struct, frozen=True, kw_only=True):
     date: datetime | None  # what the sender says
     sender: str
     sender_name: str
-    to: list[str]
+    to: list[str]  # addresses without names: a column takes no more
     cc: list[str]
     subject: str
     message_id: str

@@ -47,7 +47,8 @@ def test_a_request_is_signed_and_says_what_the_mail_is() -> None:
     assert event["type"] == "mail.received"
     mail = event["data"]
     assert (mail["account"], mail["subject"], mail["text"].strip()) == ("test", "Hällo", "some text")
-    assert mail["sender"] == {"name": "Ann", "address": "ann@example.org"}
+    assert (mail["sender"], mail["sender_name"]) == ("ann@example.org", "Ann")
+    assert mail["to"] == [{"name": "", "address": "bob@example.net"}]
     assert mail["headers"] == {"x-ticket": ["7"]}
     assert request.headers["idempotency-key"] == request.headers["webhook-id"]
     assert mail["id"] not in request.headers["webhook-id"]

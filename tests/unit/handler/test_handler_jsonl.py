@@ -46,7 +46,12 @@ def expected(count: int) -> list[str]:
 def test_a_line_holds_the_mail(tmp_path: Path) -> None:
     handler(tmp_path, raw=True)([mail(0), mail(1, WITH_ATTACHMENT)])
     first, second = lines(tmp_path)
-    assert (first["subject"], first["to"]) == ("Grüße", ["bob@example.com", "c@example.com"])
+    assert (first["subject"], first["sender"], first["sender_name"]) == ("Grüße", "ann@example.org", "Ann")
+    assert first["to"] == [
+        {"name": "Bob", "address": "bob@example.com"},
+        {"name": "", "address": "c@example.com"},
+    ]
+    assert first["cc"] == [{"name": "", "address": "d@example.com"}]
     assert (first["date"], first["text"].strip()) == ("2025-01-06T08:00:00Z", "Hello Bob")
     assert base64.b64decode(first["raw"]) == PLAIN
     assert second["attachments"] == [{"filename": "a.pdf", "content_type": "application/pdf"}]
