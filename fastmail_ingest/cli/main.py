@@ -10,6 +10,7 @@ import click
 from fastmail_ingest.cli.audit import audit
 from fastmail_ingest.cli.auth import auth
 from fastmail_ingest.cli.backup import backup, restore
+from fastmail_ingest.cli.config import config
 from fastmail_ingest.cli.cursor import cursor
 from fastmail_ingest.cli.daemon import health, pid_file_option, start, stop
 from fastmail_ingest.cli.dead import dead
@@ -35,7 +36,8 @@ def cli() -> None:
     Write a handler, and try it on a mail:
       fastmail-ingest new-handler
       fastmail-ingest replay-eml mail.eml
-    Run it (write the configuration from supervisor.toml.example):
+    Run it (write the configuration from what config example prints):
+      fastmail-ingest config example
       fastmail-ingest supervise --config supervisor.toml
     Without a service manager: in the background, its end, and whether all is well:
       fastmail-ingest start
@@ -162,6 +164,7 @@ for verb in (
     audit,
     import_,
     auth,
+    config,
     cursor,
     new_handler,
     replay_eml,

@@ -14,6 +14,7 @@ from fastmail_ingest.config.layout import keys, sections
 from fastmail_ingest.config.secrecy import SECRET_KEYS
 from fastmail_ingest.errors import ConfigError
 
+EXAMPLE_COMMAND = "fastmail-ingest config example"  # the file itself is no part of an installation
 LINE_SHOWN_MAX = 100
 _AT = re.compile(r"(?P<what>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)", re.DOTALL)
 _FIRST_WORD = re.compile(r"\s*\[*\s*([A-Za-z_]*)")
@@ -56,7 +57,7 @@ def _read_bytes(path: Path) -> tuple[bytes, int]:
         with path.open("rb") as file:
             return file.read(), os.fstat(file.fileno()).st_mode
     except FileNotFoundError:
-        remedy = "check the path, or copy supervisor.toml.example there and edit it"
+        remedy = f"check the path, or: {EXAMPLE_COMMAND} > supervisor.toml, and edit that"
         raise complaint(origin, "expected a configuration file, but there is none", remedy) from None
     except IsADirectoryError:
         remedy = f"name the file in it, e.g. {origin_of(path / 'supervisor.toml')}"
@@ -79,7 +80,7 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         problem = "expected TOML, got brackets nested too deep"
     except ValueError:  # Python's limit for the digits of an integer
         problem = "expected TOML, got an integer with thousands of digits"
-    raise complaint(origin_of(path), problem, "compare with supervisor.toml.example")
+    raise complaint(origin_of(path), problem, f"compare with what is printed by: {EXAMPLE_COMMAND}")
 
 
 def _syntax_error(path: Path, text: str, message: str) -> ConfigError:

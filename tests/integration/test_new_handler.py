@@ -1,5 +1,6 @@
 """What `new-handler` writes stands on its own: its test passes, and ruff and mypy have nothing to say."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastmail_ingest.config import load
+from fastmail_ingest.config.example import render
 
 
 def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +39,16 @@ def test_what_is_written_passes_every_check(tmp_path: Path, kind: str) -> None:
     assert (
         load(tmp_path / "supervisor.toml", {}, require_accounts=False).handler.target == "shop_mails:handle"
     )
+
+
+def test_the_configuration_names_a_command_that_prints_every_setting(tmp_path: Path) -> None:
+    new_handler(tmp_path, "shop_mails")
+    (words,) = re.findall(r"printed by: fastmail-ingest (.+)", (tmp_path / "supervisor.toml").read_text())
+    printed = run(tmp_path, "fastmail_ingest", *words.split())
+    assert printed.returncode == 0
+    assert printed.stdout == render()
+    missing = run(tmp_path, "fastmail_ingest", "supervise", "--config", "nowhere.toml")
+    assert f"remedy: check the path, or: fastmail-ingest {words}" in missing.stderr
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "batch"])
