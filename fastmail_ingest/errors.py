@@ -23,7 +23,7 @@ FastmailIngestError
 ├── ArchiveError           a file or folder cannot be imported, or no further       exit 1
 │   └── ArchiveChanged     it is no longer what it was when it was last read
 ├── BackupError            a backup cannot be made, or is not whole                 exit 1
-│   └── ForeignSnapshot    the server at hand cannot read it: it may be whole
+│   └── UncheckedSnapshot  nobody could read it to its end: it may be whole
 └── UndecodableEntry       a stream entry that is not ours, or of a newer version
 
 Retry, Reject              raised by a handler: outcomes, not failures of ours
@@ -163,8 +163,11 @@ class BackupError(FastmailIngestError):
     """A backup cannot be made, is not whole, or cannot be put back."""
 
 
-class ForeignSnapshot(BackupError):
-    """A snapshot has a format that the server at hand cannot read; it may well be whole."""
+class UncheckedSnapshot(BackupError):
+    """A snapshot was not read to its end, for want of memory, time or a server that knows its format.
+
+    It may well be whole.
+    """
 
 
 class UndecodableEntry(FastmailIngestError):

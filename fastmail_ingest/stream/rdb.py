@@ -3,11 +3,12 @@
 import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from fastmail_ingest.errors import BackupError, ForeignSnapshot
+from fastmail_ingest.errors import BackupError, UncheckedSnapshot
 
 # "REDIS" with four digits, since Valkey 9 "VALKEY" with three.
 _MAGIC = re.compile(rb"(REDIS\d{4}|VALKEY\d{3})")
@@ -28,7 +29,8 @@ class RdbFacts(msgspec.Struct, frozen=True):
 def check_rdb(path: Path, binary: Path, timeout_s: float) -> RdbFacts:
     """Read all of a snapshot with the server's own checker, which finds any change by its checksum.
 
-    Raises BackupError that says what is wrong with it, ForeignSnapshot if this server cannot tell.
+    Raises BackupError that says what is wrong with it, UncheckedSnapshot if that cannot be told. The checker
+    holds the largest key in memory, which is a whole lane.
     """
     magic = _magic_of(path)
     checker = binary.with_name(binary.name.replace("-server", "-check-rdb"))
@@ -39,13 +41,14 @@ def check_rdb(path: Path, binary: Path, timeout_s: float) -> RdbFacts:
         done = subprocess.run(  # noqa: S603 - our own command
             command, executable=executable, capture_output=True, timeout=timeout_s, check=False,
             start_new_session=True,  # Ctrl-C is for us
+            preexec_fn=expendable,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise BackupError(
+        raise UncheckedSnapshot(
             f"{path} could not be checked within {timeout_s:g} s. remedy: raise [backup] timeout"
         ) from error
     if done.returncode < 0:
-        raise BackupError(
+        raise UncheckedSnapshot(
             f"{path} could not be checked: {binary} was ended by signal {-done.returncode}, so nothing is "
             "known of it. remedy: see to the memory of this machine, and do it once more"
         )
@@ -57,12 +60,18 @@ def check_rdb(path: Path, binary: Path, timeout_s: float) -> RdbFacts:
     return RdbFacts(f"{name} {aux.get(f'{name}-ver', '?')}", float(aux.get("ctime", 0)))
 
 
+def expendable() -> None:
+    """In a process that holds a copy of the mails for a moment: where memory ends, it ends, and not Redis."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def check_with_any(path: Path, binaries: Sequence[Path], timeout_s: float) -> tuple[Path, RdbFacts]:
     """The same with the first of these servers that can read it; returns which that was."""
     for binary in binaries[:-1]:
         try:
             return binary, check_rdb(path, binary, timeout_s)
-        except ForeignSnapshot:
+        except UncheckedSnapshot:
             continue
     return binaries[-1], check_rdb(path, binaries[-1], timeout_s)
 
@@ -90,7 +99,7 @@ def _complaint(path: Path, magic: str, binary: Path, said: str) -> BackupError:
     internal = _INTERNAL.search(said)
     words = wrong[2] if wrong else internal[1] if internal else said.strip().rpartition("\n")[2]
     if any(word in words for word in _OF_ANOTHER):
-        return ForeignSnapshot(
+        return UncheckedSnapshot(
             f"{path} has the format {magic}, which {binary} cannot read ({words}): a newer or another server "
             "wrote it. remedy: put a redis-server or valkey-server of its kind on PATH"
         )

@@ -16,7 +16,7 @@ from fastmail_ingest.app.operate import words
 from fastmail_ingest.app.operate.stopping import stopping
 from fastmail_ingest.blob.directory import BlobDirectory
 from fastmail_ingest.config import Config
-from fastmail_ingest.errors import BackupError, ForeignSnapshot
+from fastmail_ingest.errors import BackupError, UncheckedSnapshot
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.stream.network_copy import copy_over_network
 from fastmail_ingest.stream.rdb import check_with_any
@@ -118,7 +118,7 @@ class _Maker:
         if binaries := find_binaries():
             try:
                 return version_of(check_with_any(rdb, binaries, self._timeout_s)[0])
-            except ForeignSnapshot as error:
+            except UncheckedSnapshot as error:
                 why = error
         self._notes.append(f"only its checksum was taken, no server has read it: {why}")
         return ""

@@ -11,6 +11,7 @@ from fastmail_ingest.config import Config
 from fastmail_ingest.errors import BackupError
 from fastmail_ingest.stream import swap
 from fastmail_ingest.stream.private_server import PrivateServer
+from fastmail_ingest.stream.rdb import expendable
 from fastmail_ingest.stream.server import OwnServer, find_binary
 from fastmail_ingest.stream.snapshot import Wait
 from fastmail_ingest.supervisor.child import die_with_parent
@@ -44,4 +45,5 @@ def restore_own(config: Config, candidate: Candidate, wait: Wait) -> Restored:
 
 def die_with_us() -> None:
     """In the process that becomes the private server: it shall not outlive a restore that is killed."""
+    expendable()
     die_with_parent(signal.SIGKILL)
