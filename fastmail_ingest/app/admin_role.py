@@ -21,6 +21,7 @@ from fastmail_ingest.admin.server import listeners
 from fastmail_ingest.admin.threads import Threads
 from fastmail_ingest.admin.watch import About, Watch
 from fastmail_ingest.app.runtime import Runtime
+from fastmail_ingest.app.scrape import exposition
 from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.policy.readiness import Limits
 from fastmail_ingest.stream.dead_letters import DeadLetters
@@ -28,6 +29,7 @@ from fastmail_ingest.stream.overview import Overview
 from fastmail_ingest.stream.reach import Tool
 from fastmail_ingest.stream.schedule import RetrySchedule
 from fastmail_ingest.supervisor.role import Child
+from fastmail_ingest.supervisor.slots import SlotTable
 from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
 
@@ -48,7 +50,7 @@ async def _serve(runtime: Runtime, child: Child, history: History) -> None:
     look = RedisLook(_tool(runtime, Overview), runtime.config.accounts)
     about = About(__version__, runtime.node, limits(runtime))
     watch = Watch(about, child.table, look, history)
-    parts = _parts(runtime, watch, stopping.is_set)
+    parts = _parts(runtime, child.table, watch, stopping.is_set)
     serving = listeners(runtime.config.admin, parts)
     look.start()
     watching = asyncio.create_task(watch.run(lambda: child.slot.put(Counter.ALIVE_NS, time.monotonic_ns())))
@@ -70,7 +72,7 @@ async def _close(opening: list[asyncio.Task[None]], serving: list[Listener]) -> 
         await listener.close()
 
 
-def _parts(runtime: Runtime, watch: Watch, stopping: Callable[[], bool]) -> Parts:
+def _parts(runtime: Runtime, table: SlotTable, watch: Watch, stopping: Callable[[], bool]) -> Parts:
     dead = _tool(runtime, DeadLetters)
     dead.blobs = runtime.blobs
     return Parts(
@@ -79,7 +81,7 @@ def _parts(runtime: Runtime, watch: Watch, stopping: Callable[[], bool]) -> Part
         threads=Threads(),
         letters=Letters(dead),
         retries=_tool(runtime, RetrySchedule),
-        metrics=_NoMetrics(),
+        metrics=exposition(runtime, table, lambda: watch.snapshot),
         stopping=stopping,
     )
 
@@ -93,14 +95,6 @@ def limits(runtime: Runtime) -> Limits:
         dead_growth=admin.dead_growth,
         deaths=admin.deaths,
     )
-
-
-class _NoMetrics:
-    """Until there are some."""
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """Nothing."""
-        return b"", "text/plain; version=0.0.4; charset=utf-8"
 
 
 _T = TypeVar("_T", bound=Tool)

@@ -87,6 +87,14 @@ class BlobDirectory:
             if (age_s := _age_s(entry, now)) is not None and _NAME.fullmatch(f"{space}/{entry.name}"):
                 yield StoredBlob(f"{space}/{entry.name}", age_s)
 
+    def size(self) -> int:
+        """Bytes of all that is kept here, of all databases, drafts included. Raises OSError."""
+        found = 0
+        for folder in list(os.scandir(self._directory)):
+            if folder.is_dir(follow_symlinks=False):
+                found += sum(_size(entry) for entry in os.scandir(folder))
+        return found
+
     def sweep_drafts(self, older_than_s: float) -> int:
         """Remove drafts that nobody writes any more; returns how many. Raises OSError."""
         now, removed = self._now(), 0
@@ -135,6 +143,13 @@ class BlobDirectory:
         if not _NAME.fullmatch(name):
             raise BlobUnavailable(f"{name!r} is no name of a blob")
         return self._directory / name
+
+
+def _size(entry: "os.DirEntry[str]") -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:  # done meanwhile
+        return 0
 
 
 def _age_s(entry: "os.DirEntry[str]", now: float) -> float | None:

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from fastmail_ingest.model.account_state import Quarantined, Refusal, Standing
+from fastmail_ingest.model.pressure import RedisMemory
 
 
 class LaneStanding(Struct, frozen=True):
@@ -14,13 +15,17 @@ class LaneStanding(Struct, frozen=True):
 
 
 class StreamStanding(Struct, frozen=True):
-    """The stream; `bytes` of mail wait in it, beside those in files. Mails in hand are in their lanes."""
+    """The stream; `bytes` of mail wait in it, beside those in files. Mails in hand are in their lanes.
+
+    `memory` is that of its whole Redis.
+    """
 
     to_handle: int
     waiting_for_retry: int
     dead: int
     bytes: int
     lanes: list[LaneStanding]
+    memory: RedisMemory = RedisMemory(0, 0)
 
 
 class MailboxStanding(Struct, frozen=True):

@@ -1,8 +1,9 @@
-"""How much is where in the stream."""
+"""How much is where in the stream, and how full its Redis is."""
 
 from typing import Any
 
 from fastmail_ingest.model.census import Census
+from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.stream.keys import Keys
 
 
@@ -17,3 +18,10 @@ def take_census(client: Any, keys: Keys) -> Census:
         pipe.xlen(stream)
     queued, delayed, bodies, dead, *lanes = pipe.execute()
     return Census(queued, sum(lanes), delayed, bodies, dead)
+
+
+def memory_of(client: Any) -> RedisMemory:
+    """What Redis uses, and what it may use: its maxmemory, else what its machine has."""
+    info: dict[str, Any] = client.info("memory")
+    limit = int(info.get("maxmemory", 0)) or int(info.get("total_system_memory", 0))
+    return RedisMemory(int(info["used_memory"]), limit)

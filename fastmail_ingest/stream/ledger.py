@@ -19,7 +19,7 @@ from fastmail_ingest.model.pressure import RedisMemory
 from fastmail_ingest.stream.accounts import Accounts
 from fastmail_ingest.stream.blobs import Blobs
 from fastmail_ingest.stream.connect import ANSWER_TIMEOUT_S, UNAVAILABLE, connect
-from fastmail_ingest.stream.counting import take_census
+from fastmail_ingest.stream.counting import memory_of, take_census
 from fastmail_ingest.stream.keys import GROUP, glob_of, month_ttl_s
 from fastmail_ingest.stream.scripts import Arguments, Call, source
 
@@ -115,9 +115,7 @@ class Ledger:
 
     def memory(self) -> RedisMemory:
         """What Redis uses, and what it may use: its maxmemory, else what its machine has."""
-        info: dict[str, Any] = self._redis.info("memory")
-        limit = int(info.get("maxmemory", 0)) or int(info.get("total_system_memory", 0))
-        return RedisMemory(int(info["used_memory"]), limit)
+        return memory_of(self._redis)
 
     # --- maintenance ---------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.model.standing import AccountStanding, LaneStanding, MailboxStanding, StreamStanding
 from fastmail_ingest.policy import budget
 from fastmail_ingest.stream.accounts import Accounts
-from fastmail_ingest.stream.counting import take_census
+from fastmail_ingest.stream.counting import memory_of, take_census
 from fastmail_ingest.stream.letter import by_time
 from fastmail_ingest.stream.reach import CALL_BYTES, Tool
 from fastmail_ingest.stream.scripts import Page
@@ -34,10 +34,11 @@ class Overview(Tool):
             for lane in Lane:
                 pipe.xlen(self._keys.lanes[lane])
             stored, *lengths = pipe.execute()
+            memory = memory_of(self._redis)
         now_ms = self.now_ms()
         lanes = [LaneStanding(lane.label, mails, self._oldest_s(lane, now_ms) if mails else None)
                  for lane, mails in zip(Lane, lengths, strict=True)]  # fmt: skip
-        return StreamStanding(census.lanes, census.delayed, census.dead, int(stored or 0), lanes)
+        return StreamStanding(census.lanes, census.delayed, census.dead, int(stored or 0), lanes, memory)
 
     def _oldest_s(self, lane: Lane, now_ms: int) -> float | None:
         """How long the first entry of a lane has been in it, without fetching its mail."""

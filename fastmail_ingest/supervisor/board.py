@@ -14,13 +14,14 @@ WORDS_MAX_BYTES = 510
 
 # Written in native form at multiples of 8: one store each, see slots.py.
 _HEAD = struct.Struct("@dQ")  # start (time.monotonic()), 1 while draining
-_NUMBERS = struct.Struct("@QQQd")  # wanted, started, deaths, time of the last death (time.monotonic())
+# wanted, started, deaths, time of the last death (time.monotonic()), CPU time of the ended, s
+_NUMBERS = struct.Struct("@QQQdd")
 _NAME = struct.Struct(f"@H{NAME_MAX_BYTES}s6x")
 _WORDS = struct.Struct(f"@H{WORDS_MAX_BYTES}s")
 _NAME_AT = _NUMBERS.size
 _WORDS_AT = _NAME_AT + _NAME.size
 _ROW_SIZE = _WORDS_AT + _WORDS.size
-_WANTED_AT, _STARTED_AT, _DEATHS_AT, _DIED_AT = 0, 8, 16, 24
+_WANTED_AT, _STARTED_AT, _DEATHS_AT, _DIED_AT, _SPENT_AT = 0, 8, 16, 24, 32
 
 
 class Row:
@@ -32,6 +33,10 @@ class Row:
 
     def _number(self, at: int) -> int:
         value: int = struct.unpack_from("@Q", self._memory, self._at + at)[0]
+        return value
+
+    def _time(self, at: int) -> float:
+        value: float = struct.unpack_from("@d", self._memory, self._at + at)[0]
         return value
 
     def _put(self, at: int, value: int) -> None:
@@ -74,8 +79,16 @@ class Row:
     @property
     def died_at(self) -> float:
         """When the last of those ended, time.monotonic(); 0.0 if none did."""
-        value: float = struct.unpack_from("@d", self._memory, self._at + _DIED_AT)[0]
-        return value
+        return self._time(_DIED_AT)
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time that all those had used that have ended, s."""
+        return self._time(_SPENT_AT)
+
+    def note_cpu(self, seconds: float) -> None:
+        """A child has ended, after so much CPU time."""
+        struct.pack_into("@d", self._memory, self._at + _SPENT_AT, self.cpu_s + seconds)
 
     @property
     def last_words(self) -> str:

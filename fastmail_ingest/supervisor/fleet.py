@@ -99,6 +99,7 @@ class Fleet:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 self._children.pop(process.pidfd)
+                self._table.board.row(process.slot.role).note_cpu(usage.ru_utime + usage.ru_stime)
                 self._wakeups.forget(process.pidfd)
                 os.close(process.pidfd)
                 yield process, os.waitstatus_to_exitcode(status), usage

@@ -11,6 +11,10 @@ class MaintenanceMetrics:
         self._claimed = counter(c.ORPHANS_CLAIMED)
         self._failed = counter(c.EMAILS_FAILED)
         self._dead = counter(c.DLQ_MESSAGES)
+        # A series that is there from the beginning shows its first rise, too.
+        for reason in ("killed_worker", "hung"):
+            self._failed.labels(reason)
+            self._dead.labels(reason)
 
     @harmless
     def put_back(self, mails: int) -> None:
@@ -20,11 +24,9 @@ class MaintenanceMetrics:
     @harmless
     def blamed(self, mails: int, reason: str) -> None:
         """Mails were in hand when their worker died; the reason is killed_worker or hung."""
-        if mails:
-            self._failed.labels(reason).inc(mails)
+        self._failed.labels(reason).inc(mails)
 
     @harmless
     def buried(self, mails: int, reason: str) -> None:
         """Mails were in hand at too many deaths and are dead letters now."""
-        if mails:
-            self._dead.labels(reason).inc(mails)
+        self._dead.labels(reason).inc(mails)

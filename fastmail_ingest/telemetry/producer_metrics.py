@@ -21,9 +21,12 @@ class ProducerMetrics:
         self._poll_duration = histogram(c.IMAP_POLL_DURATION)
         self._breaker = gauge(c.CIRCUIT_BREAKER_STATE, "livemax")
         self._shown: dict[str, State] = {}
+        # A series that is there from the beginning shows its first rise, too.
         for account in accounts:
             for metric in (self._fetched, self._bytes, self._produced, self._duplicates):
                 metric.labels(self._label(account))
+            for result in ("ok", "failed"):
+                self._polls.labels(self._label(account), result)
 
     def _label(self, account: str) -> str:
         return account if account in self._labelled else c.OTHER

@@ -25,6 +25,12 @@ class WorkerMetrics:
         self._too_late = counter(c.SETTLED_TOO_LATE)
         self._took = histogram(c.PROCESSING_LATENCY)
         self._end_to_end = histogram(c.END_TO_END_LATENCY)
+        # A series that is there from the beginning shows its first rise, too.
+        for reason in ("rejected", "retries_exhausted", "undecodable", "too_large"):
+            self._dead.labels(reason)
+        for kind in ("failure", "postponed"):
+            self._retries.labels(kind)
+        self._of_lane(Lane.LIVE)
         # What the dead have used up of the cap stays used up: else each new worker could add as many again.
         self._reason = Capped(c.ERRORS_MAX, _reasons_of_the_dead(directory))
 

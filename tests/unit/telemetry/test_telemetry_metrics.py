@@ -161,7 +161,9 @@ def test_what_maintenance_takes_from_the_dead(metrics: Path) -> None:
     assert scraped(metrics) == {
         "fastmail_ingest_orphans_claimed_total": 5.0,
         "fastmail_ingest_emails_failed_total{reason=hung}": 2.0,
+        "fastmail_ingest_emails_failed_total{reason=killed_worker}": 0.0,
         "fastmail_ingest_dlq_messages_total{reason=hung}": 1.0,
+        "fastmail_ingest_dlq_messages_total{reason=killed_worker}": 0.0,
     }
 
 
