@@ -31,11 +31,11 @@ is touched.
 from importlib import import_module
 from typing import Any
 
-from fastmail_ingest.testing.handled import run_handler
 from fastmail_ingest.testing.outcome import Outcome
+from fastmail_ingest.testing.run_handler import run_handler
 
 # Loaded when they are asked for: a test of one mail needs neither Redis' client nor a mail server.
-_CHAOS = {
+_LAZY = {
     "KILLS": "plan",
     "Action": "plan",
     "Chaos": "plan",
@@ -60,6 +60,6 @@ __all__ = ["Outcome", "run_handler"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _CHAOS:
-        return getattr(import_module(f"fastmail_ingest.testing.{_CHAOS[name]}"), name)
+    if name in _LAZY:
+        return getattr(import_module(f"fastmail_ingest.testing.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

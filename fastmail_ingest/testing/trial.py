@@ -2,40 +2,34 @@
 
 import asyncio
 import math
-import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from fastmail_ingest.breaker import CircuitBreaker
 from fastmail_ingest.config import Config
-from fastmail_ingest.errors import CircuitOpen, Reject, Retry
 from fastmail_ingest.handler.hooks import call, shut_down
 from fastmail_ingest.handler.load import Handler
 from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.email import Email
-from fastmail_ingest.model.entry import Dead, Delayed, Entry, Settlement
+from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.pipeline import batch
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.guard import Guard
-from fastmail_ingest.pipeline.judge import Judge, OpenedMail, describe, words_of
 from fastmail_ingest.pipeline.opening import open_part
 from fastmail_ingest.pipeline.rules import error_rules
 from fastmail_ingest.pipeline.runner import in_thread
-from fastmail_ingest.policy.faulty import unwrapped
-from fastmail_ingest.testing.outcome import Outcome, Status
+from fastmail_ingest.testing.deadline import Hung, killed_after
+from fastmail_ingest.testing.outcome import Outcome
+from fastmail_ingest.testing.verdict import Listening, outcome_of
 
 # An async handler is cancelled at handler.timeout; a worker that this does not help is killed so much later.
 _GRACE_S = 5.0
-
-
-class Hung(BaseException):
-    """The handler took so long that its worker would have been killed."""
 
 
 class Mail(msgspec.Struct, frozen=True):
@@ -73,10 +67,10 @@ class Trial:
         entry = Entry(Lane.LIVE, b"0-1", codec.encode(mail.envelope), failures=mail.attempt - 1)
         section = self._config.breaker
         guard = Guard(CircuitBreaker("handler", failures=section.failures), section.errors)
-        judge = _Listening(error_rules(self._config), guard)
+        judge = Listening(error_rules(self._config), guard)
         begun = time.monotonic()
         try:
-            with _killed_after(self._killed_after_s()) as killed:
+            with killed_after(self._killed_after_s()) as killed:
                 settlement = await self._settle(entry, judge)
         except Hung as error:
             judge.error, settlement = error, Settlement()
@@ -84,13 +78,13 @@ class Trial:
         email = self._seen.pop() if self._seen else Email(mail.envelope, mail.attempt)
         if killed.is_set() or judge.hung:
             return self._hung(email, seconds, judge.error)
-        return _outcome(email, seconds, judge, settlement)
+        return outcome_of(email, seconds, judge, settlement)
 
     def _killed_after_s(self) -> float:
         waits = self._handler.is_async or self._config.handler.threads > 0
         return self._timeout_s + (_GRACE_S if waits else 0.0)
 
-    async def _settle(self, entry: Entry, judge: "_Listening") -> Settlement:
+    async def _settle(self, entry: Entry, judge: Listening) -> Settlement:
         handler, timeout_s = self._handler, self._timeout_s
         if handler.is_batch:
             return await batch.handle_batch(self._called, open_part([entry], 1), judge, timeout_s)
@@ -149,75 +143,3 @@ class _Desk:
 
     def release(self, cell: int) -> None:
         pass
-
-
-class _Listening(Judge):
-    """Decides as always, and keeps what was raised."""
-
-    error: BaseException | None = None
-    hung = False
-    late_is_hung = False
-
-    def decide(self, opened: OpenedMail, error: BaseException, *, counts: bool = True) -> Delayed | Dead:
-        """Note and decide; Ctrl-C is meant for whoever runs the trial."""
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        self.error = error
-        self.hung = isinstance(unwrapped(error), Hung) or (self.late_is_hung and not counts)
-        if self.hung:
-            return Delayed(opened.entry, opened.email.id, 0.0, "hung")
-        return super().decide(opened, error, counts=counts)
-
-    def failures(self, failed: Delayed, error: BaseException) -> str:
-        """Which failure of how many, in words."""
-        if not failed.counts:
-            return "without counting a failure"
-        return f"failure {failed.entry.failures + 1} of {self._rules.rule_for(error).attempts}"
-
-
-def _outcome(email: Email, seconds: float, judge: _Listening, settlement: Settlement) -> Outcome:
-    error = judge.error
-    if error is None:
-        return Outcome("done", email, seconds)
-    inner = unwrapped(error)
-    # What a handler raises on purpose is its own words; anything else needs the class to be understood.
-    on_purpose = isinstance(inner, (Retry, Reject))
-    reason = words_of(inner) if on_purpose else describe(error)
-    if settlement.dead:
-        why = settlement.dead[0].reason
-        dead: Status = "rejected" if why == "rejected" else "failed"
-        return Outcome(dead, email, seconds, reason, f"a dead letter now ({why})", None, error)
-    failed = settlement.delayed[0]
-    then = f"again in {failed.after_s:.1f} s ({judge.failures(failed, error)})"
-    status: Status = "retry" if isinstance(inner, (Retry, CircuitOpen)) else "failed"
-    return Outcome(status, email, seconds, reason, then, failed.after_s, error)
-
-
-@contextmanager
-def _killed_after(seconds: float) -> Iterator[threading.Event]:
-    """Raise Hung in the code within if it takes longer; the event is set then, whoever catches it.
-
-    Only in the main thread, where signals arrive. Not SIGALRM: test runners have timeouts of their own.
-    """
-    expired = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield expired
-        return
-    within = True
-
-    def interrupt(*_: object) -> None:
-        if within:
-            expired.set()
-            raise Hung("it was here")
-
-    before = signal.signal(signal.SIGUSR2, interrupt)
-    timer = threading.Timer(seconds, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR2))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield expired
-    finally:
-        within = False
-        timer.cancel()
-        timer.join()
-        signal.signal(signal.SIGUSR2, before)

@@ -287,14 +287,14 @@ def test_nothing_heavy_comes_with_it() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert "fastmail_ingest.testing.handled" in loaded
+    assert "fastmail_ingest.testing.run_handler" in loaded
     assert not {"redis", "fastmail_ingest.simulator", "imapclient", "rich", "requests"} & set(loaded)
 
 
 def test_what_the_chaos_kit_exports_is_all_there() -> None:
     import fastmail_ingest.testing as kit  # noqa: PLC0415
 
-    for name in kit._CHAOS:
+    for name in kit._LAZY:
         assert getattr(kit, name) is not None
     with pytest.raises(AttributeError, match="no attribute"):
         _ = kit.nothing
