@@ -69,6 +69,8 @@ def test_everything_that_is_known_is_shown(status: Status, stream: Operated) -> 
     first, second = told["accounts"]
     lanes = told["stream"].pop("lanes")
     assert told["stream"].pop("bytes") > 0
+    memory = told["stream"].pop("memory")
+    assert memory["limit"] > memory["used"] > 0
     assert told["stream"] == {"to_handle": 3, "waiting_for_retry": 0, "dead": 0}
     assert [(each["lane"], each["mails"]) for each in lanes] == [("again", 0), ("live", 3), ("backfill", 0)]
     assert lanes[0]["oldest_s"] is None
