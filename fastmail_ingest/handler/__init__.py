@@ -1,1 +1,4 @@
-"""The user's function: finding it, and calling it in the way it wants to be called."""
+"""What is done with each mail: finding the user's function and its hooks, the handlers in the box, and chains.
+
+Each handler in the box is a file of its name, and all that knows what it writes to.
+"""
