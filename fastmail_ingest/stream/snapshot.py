@@ -18,6 +18,7 @@ from fastmail_ingest.stream.connect import UNAVAILABLE, redacted
 from fastmail_ingest.stream.reach import Tool
 from fastmail_ingest.stream.tallying import take_tally
 
+_MIB = 1024 * 1024
 _LOOK_EVERY_S = 0.05
 _LOOPBACK = ("localhost", "127.", "::1")
 HOSTED = (
@@ -85,6 +86,7 @@ class Snapshots(Tool):
     def take(self, deadline_s: float, show: Show, wait: Wait) -> None:
         """Have a snapshot written that begins now, and wait until it is on disk."""
         end = time.monotonic() + deadline_s
+        self._refuse_to_stop_writes()
         self._wait_for(lambda info: not _is_saving(info), end, show, wait)
         saves = int(self._persistence()["rdb_saves"])
         try:
@@ -101,6 +103,20 @@ class Snapshots(Tool):
         if last.get("rdb_last_bgsave_status") != "ok":
             raise BackupError(f"Redis could not write its snapshot: {self._why_not()}")
         show(1.0)
+
+    def _refuse_to_stop_writes(self) -> None:
+        """A snapshot that fails makes a Redis that saves by itself refuse writes: ask for its room before."""
+        found = self.settings("dir", "save", "stop-writes-on-bgsave-error")
+        if not found.get("save") or found["stop-writes-on-bgsave-error"] != "yes":
+            return
+        info: dict[str, Any] = self._ask("INFO", "memory")
+        needed = int(info.get("used_memory_dataset", 0))
+        if os.access(found["dir"], os.R_OK) and shutil.disk_usage(found["dir"]).free < needed:
+            raise BackupError(
+                f"Redis may need {needed / _MIB:.0f} MiB for its snapshot in {found['dir']}, and there is "
+                "less. If that failed, it would take no mails (stop-writes-on-bgsave-error). "
+                "remedy: make room there"
+            )
 
     def _wait_for(
         self, fact: Callable[[dict[str, Any]], bool], end: float, show: Show, wait: Wait
@@ -120,7 +136,7 @@ class Snapshots(Tool):
     def _why_not(self) -> str:
         directory = self.settings("dir").get("dir", "its directory")
         free = shutil.disk_usage(directory).free if os.access(directory, os.R_OK) else None
-        room = "" if free is None else f" ({free / 1024 / 1024:.0f} MiB are free)"
+        room = "" if free is None else f" ({free / _MIB:.0f} MiB are free)"
         return (
             f"it failed while it wrote to {directory}{room}. remedy: its log says why; make room there, or "
             "let Redis write there"

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.backups import Commands, append_large
@@ -15,6 +16,8 @@ from support.redis_server import RedisServer
 from support.waiting import wait_until
 
 from fastmail_ingest.blob.directory import BlobDirectory
+from fastmail_ingest.errors import BackupError
+from fastmail_ingest.stream.snapshot import Snapshots
 
 
 @pytest.fixture
@@ -140,6 +143,23 @@ def test_a_snapshot_that_redis_cannot_write(run, server) -> None:
         (server.directory / "dump.rdb/x").rmdir()
         (server.directory / "dump.rdb").rmdir()
     assert run("backup") == 0
+
+
+def test_a_redis_that_would_stop_taking_writes_is_left_alone(run, server, stream, monkeypatch) -> None:
+    client = server.client()
+    config = run.directory / "supervisor.toml"
+    free = "fastmail_ingest.stream.snapshot.shutil.disk_usage"
+    monkeypatch.setattr(free, lambda _: SimpleNamespace(free=10))
+    saves = client.info("persistence")["rdb_saves"]
+    client.config_set("save", "3600 1")
+    try:
+        with Snapshots.of(config) as snapshots, pytest.raises(BackupError, match="it would take no mails"):
+            snapshots.take(30, lambda _: None, lambda _: None)
+        assert client.info("persistence")["rdb_saves"] == saves
+    finally:
+        client.config_set("save", "")
+    with Snapshots.of(config) as snapshots:
+        snapshots.take(30, lambda _: None, lambda _: None)
 
 
 def test_a_save_under_way_is_waited_for(run, server, stream) -> None:
