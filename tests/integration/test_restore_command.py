@@ -157,7 +157,7 @@ def test_a_dry_run_says_all_and_changes_nothing(run, stream) -> None:
 
 
 def test_large_mails_come_back_and_missing_ones_are_named(run, stream) -> None:
-    names = [append_large(run.directory, stream, uid) for uid in (20, 21, 22)]
+    names = [append_large(run.directory, stream, uid, b"large %d" % uid) for uid in (20, 21, 22)]
     path = run.backup()
     blobs = BlobDirectory(run.directory / "fastmail-ingest-blobs")
     for name in names[1:]:
