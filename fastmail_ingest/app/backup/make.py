@@ -1,5 +1,6 @@
 """`backup`: a snapshot of Redis and the large mails that it names, all of it or nothing."""
 
+import os
 import time
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -94,12 +95,11 @@ class _Maker:
         """The snapshot in a file of ours, and whether it came over the network."""
         place = self._snapshots.place() if self._snapshots.is_here() else None
         if place is not None and (file := self._written(place)) is not None:
-            with file, words.progress("copy", place.stat().st_size) as bar:
+            with file, words.progress("copy", os.fstat(file.fileno()).st_size) as bar:
                 copied = copying.copy(file, target, self._step(bar))
             if not self._config.redis.url:
-                place.unlink(
-                    missing_ok=True
-                )  # our own server does not need it, and the mails in it are private
+                # Our own server has no use for it: it would only take room, and hold mails.
+                place.unlink(missing_ok=True)
             return copied, False
         password = self._config.redis.password
         copy_over_network(self._snapshots.url, password, target, self._timeout_s, self._wait)
