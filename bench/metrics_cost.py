@@ -1,6 +1,6 @@
 """What do metrics cost: the hot path, a scrape, and a worker's restart?
 
-    python bench/metrics_cost.py --before DIR [--emails 200000] [--rounds 7] [--json]
+    python bench/metrics_cost.py --before DIR [--after DIR] [--emails 200000] [--rounds 7] [--json]
     python bench/metrics_cost.py                                      (only the scrape)
 
 DIR is a checkout from before metrics were counted (`git worktree add DIR COMMIT`). Both run `bench --source stream` in
@@ -52,14 +52,15 @@ def measure(tree: Path, emails: int) -> Speed:
         "--json",
     ]
     environment = {**os.environ, "PYTHONPATH": str(tree)}
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, check=True)
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{tree}: exit code {done.returncode}\n{done.stderr.decode()[-2000:]}")
     told = json.loads(done.stdout)
     return Speed(told["emails_per_s"], told["cpu_s_per_1000"]["worker"] * 1000)
 
 
-def compare(before: Path, emails: int, rounds: int) -> dict[str, float]:
-    """Run both in turns, each first as often as the other."""
-    trees = [before, apparatus.ROOT]
+def compare(trees: tuple[Path, Path], emails: int, rounds: int) -> dict[str, float]:
+    """Run both in turns, each first as often as the other; the tree with metrics comes second."""
     runs: dict[Path, list[Speed]] = {tree: [] for tree in trees}
     for number in range(rounds):
         for tree in trees if number % 2 else reversed(trees):
@@ -136,13 +137,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--before", type=Path)
+    parser.add_argument("--after", type=Path, default=apparatus.ROOT)
     parser.add_argument("--emails", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     result = scrape()
     if options.before is not None:
-        result |= compare(options.before.absolute(), options.emails, options.rounds)
+        trees = (options.before.absolute(), options.after.absolute())
+        result |= compare(trees, options.emails, options.rounds)
     rows = [[name.replace("_", " "), f"{value:,}"] for name, value in result.items()]
     apparatus.show("The cost of metrics", ("what", "value"), rows, result, options.json)
     if result["scrape_ms_median"] > SCRAPE_MAX_MS or result.get("throughput_lost", 0.0) > COST_MAX:

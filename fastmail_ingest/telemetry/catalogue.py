@@ -116,7 +116,7 @@ OBSERVED_AGE = Definition(
 
 MAILBOX_FRESHNESS = Definition(
     "mailbox_freshness_seconds", "gauge",
-    "Since when a mailbox was not proved to be read to its end. Never proved: since the supervisor started.",
+    "How long ago a mailbox was last proved to be read to its end; if it never was, when we started.",
     ("account", "mailbox"),
 )  # fmt: skip
 MAILBOX_REFUSED = Definition(
@@ -143,11 +143,9 @@ TOKEN_EXPIRY = Definition(
     ("account",),
 )  # fmt: skip
 TOKEN_REVOKED = Definition(
-    "token_revoked",
-    "gauge",
-    "1 if the grant of an account was revoked or never set up, else 0.",
-    ("account",),
-)
+    "token_revoked", "gauge",
+    "1 if the grant of an account was revoked, never set up, or cannot be read, else 0.", ("account",),
+)  # fmt: skip
 
 # --- processes -------------------------------------------------------------------------------------------
 
@@ -173,7 +171,7 @@ PROCESS_MEMORY = Definition(
     "process_resident_memory_bytes", "gauge",
     "Resident memory of a role's processes; what they share counts for each.", ("role",),
 )  # fmt: skip
-UPTIME = Definition("uptime_seconds", "gauge", "Since when the supervisor runs.")
+UPTIME = Definition("uptime_seconds", "gauge", "For how long the supervisor has been running.")
 BUILD_INFO = Definition("build_info", "gauge", "Always 1; which version this is.", ("version", "python"))
 
 CATALOGUE = tuple(value for value in list(globals().values()) if isinstance(value, Definition))

@@ -1,11 +1,14 @@
 """The metrics of a real supervisor: exact, whatever dies, and gone without a trace at the end."""
 
 import os
+import re
 import signal
 
 from support.metrics_files import files
 from support.scraper import Scraper
 from support.waiting import alive, wait_until
+
+from fastmail_ingest.telemetry.catalogue import CATALOGUE
 
 # The first call for some mails waits to be killed; all else is done at once, and so counted at once, as the
 # loop of an async handler goes on.
@@ -113,6 +116,24 @@ def test_a_reload_may_change_a_handlers_own_metrics(house, simulated) -> None:
     simulated.add(50)
     scraper.wait_for("calls_total", 100.0)
     scraper.wait_for("emails_processed_total", 100.0)
+    scraper.end()
+
+
+def test_the_page_has_what_the_catalogue_names(house, simulated) -> None:
+    """But for what only an account with a limit, or with tokens, has."""
+    scraper = Scraper(house, "def handle(email):\n    raise ValueError")
+    simulated.add(1)
+    names = {definition.name for definition in CATALOGUE} - {
+        "account_daily_limit_bytes",
+        "token_expiry_timestamp_seconds",
+        "token_revoked",
+    }
+
+    def shown() -> set[str]:
+        labels = (name.partition("{")[0] for name in scraper.look())
+        return {re.sub("_(total|count|sum|bucket)$", "", name) for name in labels}
+
+    wait_until(lambda: shown() == names, f"{names} are shown")
     scraper.end()
 
 
