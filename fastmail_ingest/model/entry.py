@@ -73,6 +73,18 @@ class DoneColumns(msgspec.Struct):
     size: int = 0
 
 
+class Shown(msgspec.Struct, frozen=True):
+    """A mail that stands for others in the metrics: of several the one that took longest.
+
+    `fetched_at` is 0.0 for one that is not done.
+    """
+
+    took: float
+    trace_id: str
+    lane: Lane
+    fetched_at: float
+
+
 class Settlement(msgspec.Struct):
     """What became of a number of entries, to be written in one call."""
 
@@ -81,6 +93,7 @@ class Settlement(msgspec.Struct):
     dead: list[Dead] = []
     blobs: list[str] = []  # of the finished entries: nobody needs them when this is written
     took: list[float] = []  # seconds from opening each entry to the end of its handler's call
+    shown: Shown | None = None
 
     def add_done(self, entry: Entry, identity: str, fetched_at: float) -> None:
         """Note that the handler returned for this entry."""
@@ -118,6 +131,8 @@ class Settlement(msgspec.Struct):
         self.dead += other.dead
         self.blobs += other.blobs
         self.took += other.took
+        if self.shown is None or (other.shown is not None and other.shown.took > self.shown.took):
+            self.shown = other.shown
         return self
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from fastmail_ingest.errors import Reject, Retry
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
-from fastmail_ingest.model.entry import Entry, Settlement
+from fastmail_ingest.model.entry import Entry, Settlement, Shown
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, words_of
 from fastmail_ingest.pipeline.opening import Part, open_mail
@@ -28,7 +28,7 @@ def handle_inline(
 
     `taken.begun` tells how far it came. This is the hot loop: at full speed a mail spends 3 us here.
     """
-    lock, succeeded, failed = taken.lock, False, False
+    lock, succeeded, failed, opened = taken.lock, False, False, None
     began = awake_s()
     for entry in taken.rest():
         with lock:
@@ -39,35 +39,46 @@ def handle_inline(
         if opened is None:
             continue
         desk.hold(0, entry)
+        outcome = None
         try:
             if (answer := function(opened.email)) is not None:
                 _refuse_awaitable(answer)
         except BaseException as error:
             _leave_if_twin()
-            outcome, ended = judge.decide(opened, error), awake_s()
-            with lock:
-                taken.settlement.add_failed(outcome)
-                taken.settlement.took.append(ended - began)
-            failed = True
-            if not judge.guard.takes:
-                break
+            outcome = judge.decide(opened, error)
         else:
             _leave_if_twin()
-            ended = awake_s()
-            with lock:
+        ended = awake_s()
+        with lock:
+            taken.settlement.took.append(ended - began)
+            if outcome is None:
                 taken.settlement.add_done(entry, opened.email.id, opened.fetched_at)
-                taken.settlement.took.append(ended - began)
-            succeeded = True
-            if failed:
-                judge.guard.succeeded()
-                failed = False
-        if ended >= until:
+            else:
+                taken.settlement.add_failed(outcome)
+        if outcome is None and failed:
+            judge.guard.succeeded()
+        failed, succeeded = outcome is not None, succeeded or outcome is None
+        if ended >= until or (failed and not judge.guard.takes):
             break
         began = ended
     desk.release(0)
     if succeeded and not failed:
         judge.guard.succeeded()
-    return taken.take_settlement()
+    # One that took long was the last before `until`.
+    return shown(taken.take_settlement(), opened)
+
+
+def shown(settlement: Settlement, opened: OpenedMail | None) -> Settlement:
+    """Let this mail, which was the last that was worked at, stand for all of them in the metrics."""
+    if opened is not None and settlement.took:
+        done = not settlement.delayed and not settlement.dead
+        settlement.shown = Shown(
+            settlement.took[-1],
+            opened.email.correlation_id,
+            opened.entry.lane,
+            opened.fetched_at if done else 0.0,
+        )
+    return settlement
 
 
 _forked = False
@@ -109,7 +120,7 @@ async def handle_one(
     blobs: BlobSource | None = None,
 ) -> Settlement:
     """Await an async handler (or one in a thread) for one mail, for `timeout_s` at the most."""
-    settlement = Settlement()
+    settlement, began = Settlement(), awake_s()
     opened = open_mail(entry, settlement, blobs)
     if opened is None:
         return settlement
@@ -132,7 +143,8 @@ async def handle_one(
     else:
         settlement.add_done(entry, opened.email.id, opened.fetched_at)
         judge.guard.succeeded()
-    return settlement
+    settlement.took.append(awake_s() - began)
+    return shown(settlement, opened)
 
 
 def _we_are_cancelled() -> bool:

@@ -130,6 +130,7 @@ class _BatchRunner:
             plan.function, part, around.judge, plan.timeout_s, self._hold_only
         )
         settlement.took += [awake_s() - began] * len(part.mails)
+        batch.shown(settlement, part.mails[-1] if part.mails else None)
         around.relief.end()
         around.settler.add(settlement)
         for cell in range(len(part.mails)):
@@ -213,13 +214,10 @@ class _ConcurrentRunner:
     async def _handle(self, entry: Entry, cell: int) -> None:
         desk, judge = self._around.desk, self._around.judge
         desk.hold(cell, entry)
-        began = awake_s()
         try:
-            settlement = await batch.handle_one(
-                self._call(), entry, judge, self._timeout_s, self._around.blobs
+            self._around.settler.add(
+                await batch.handle_one(self._call(), entry, judge, self._timeout_s, self._around.blobs)
             )
-            settlement.took.append(awake_s() - began)
-            self._around.settler.add(settlement)
         finally:
             desk.release(cell)
             heapq.heappush(self._free_cells, cell)

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from prometheus_client.mmap_dict import MmapedDict
 
+from fastmail_ingest.telemetry.exemplars import SUFFIX
 from fastmail_ingest.telemetry.process_name import is_dead
 from fastmail_ingest.telemetry.room import reserve
 
@@ -143,6 +144,8 @@ def _clear_up(directory: Path, sums: _Sums) -> None:
     for file in list(_own_files(directory)):
         if file.process in sums.absorbed:
             file.path.unlink(missing_ok=True)
+    for process in sums.absorbed:
+        (directory / f"{process}{SUFFIX}").unlink(missing_ok=True)
     for path in directory.glob(f"{_SUMS}*"):
         if _number(path) < sums.number:
             shutil.rmtree(path)

@@ -1,7 +1,7 @@
 """What a scraper is answered: the metrics of all processes together, living and dead, and the gauges."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -9,11 +9,15 @@ from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar, Sample
 
-from fastmail_ingest.telemetry import dead_files
+from fastmail_ingest.telemetry import dead_files, exemplars
 from fastmail_ingest.telemetry.catalogue import Definition
+from fastmail_ingest.telemetry.exemplars import Bucket
 
 _log = logging.getLogger(__name__)
+
+_OPEN_METRICS = "application/openmetrics-text"
 
 
 class Reading(NamedTuple):
@@ -41,7 +45,10 @@ class Exposition:
     def render(self, accept: str) -> tuple[bytes, str]:
         """Body and content type, in the format that this Accept header asks for: OpenMetrics, or text."""
         encode, content_type = choose_encoder(accept)
-        return encode(_Once(self._families())), content_type
+        families = self._families()
+        if self._directory is not None and content_type.startswith(_OPEN_METRICS):
+            _attach(families, exemplars.newest(self._directory))
+        return encode(_Once(families)), content_type
 
     def _families(self) -> list[Metric]:
         """All metrics, each name once: sources may have a part of one each."""
@@ -76,6 +83,20 @@ class Exposition:
                 yield from list(source())
             except Exception:
                 _log.exception("a part of the metrics is left out")
+
+
+def _attach(families: Iterable[Metric], found: Mapping[Bucket, Exemplar]) -> None:
+    """Exemplars stand in OpenMetrics alone."""
+    names = {bucket.metric for bucket in found}
+    for metric in families:
+        if metric.name in names:
+            metric.samples = [
+                sample._replace(exemplar=found.get(_bucket_of(metric, sample))) for sample in metric.samples
+            ]
+
+
+def _bucket_of(metric: Metric, sample: Sample) -> Bucket:
+    return Bucket(metric.name, sample.labels.get("lane", ""), sample.labels.get("le", ""))
 
 
 class _Once(Collector):

@@ -5,10 +5,11 @@ import time
 from collections import Counter as Tally
 from pathlib import Path
 
-from fastmail_ingest.model.entry import Settlement
+from fastmail_ingest.model.entry import Settlement, Shown
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.telemetry import catalogue as c
 from fastmail_ingest.telemetry.dead_files import newest_sums, values_in
+from fastmail_ingest.telemetry.exemplars import Exemplars
 from fastmail_ingest.telemetry.metrics import BatchHistogram, Capped, counter, harmless, histogram
 
 _NAME_CHARS_MAX = 80
@@ -25,6 +26,7 @@ class WorkerMetrics:
         self._too_late = counter(c.SETTLED_TOO_LATE)
         self._took = histogram(c.PROCESSING_LATENCY)
         self._end_to_end = histogram(c.END_TO_END_LATENCY)
+        self._exemplars = Exemplars(directory)
         # A series that is there from the beginning shows its first rise, too.
         for reason in ("rejected", "retries_exhausted", "undecodable", "too_large"):
             self._dead.labels(reason)
@@ -50,6 +52,14 @@ class WorkerMetrics:
             self._of_lane(lane).observe_all([max(0.0, now - at) for at in columns.fetched_at])
         if settlement.delayed or settlement.dead:
             self._count_failures(settlement)
+        if settlement.shown is not None:
+            self._show(settlement.shown, now)
+
+    def _show(self, mail: Shown, now: float) -> None:
+        self._exemplars.note(c.PROCESSING_LATENCY, "", mail.took, mail.trace_id)
+        if mail.fetched_at:
+            waited = max(0.0, now - mail.fetched_at)
+            self._exemplars.note(c.END_TO_END_LATENCY, mail.lane.label, waited, mail.trace_id)
 
     def _of_lane(self, lane: Lane) -> BatchHistogram:
         return self._end_to_end.labels(lane.label)

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 
-from support.metrics_files import files
 from support.scraper import Scraper
 from support.waiting import alive, wait_until
 
@@ -40,6 +39,9 @@ QUICK = """
 """
 
 
+ALIVE = 5  # two workers, producer, maintenance, and the supervisor itself
+
+
 def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
     for pid in pids:
         os.kill(pid, number)
@@ -73,8 +75,8 @@ def test_counts_are_exact_though_workers_are_killed(house, simulated) -> None:
     assert found["calls_begun_total{attempt=1}"] == total
     assert found["calls_begun_total{attempt=2}"] == kills
     assert found["sizes_count"] == total + kills
-    wait_until(lambda: len(files(scraper.directory())) < 20, "the files of the dead are added up")
-    wait_until(lambda: any("dead-" in name for name in files(scraper.directory())), "into one place")
+    wait_until(lambda: len(scraper.processes()) == ALIVE, "the files of the dead are added up")
+    wait_until(lambda: len(list(scraper.directory().glob("dead-*"))) == 1, "into one place")
     scraper.wait_for("process_deaths_total{role=worker}", float(killed))
     assert 1.0 <= scraper.value("working") <= 2.0
     scraper.end()
@@ -93,7 +95,7 @@ def test_counts_are_exact_while_workers_wear_out_and_maintenance_is_killed(house
     scraper.wait_for("process_deaths_total{role=maintenance}", 5.0)
     assert scraper.value("process_starts_total{role=worker}") > 10
     assert scraper.value("process_deaths_total{role=worker}") == 0
-    wait_until(lambda: len(files(scraper.directory())) < 20, "the files of the dead are added up")
+    wait_until(lambda: len(scraper.processes()) == ALIVE, "the files of the dead are added up")
     scraper.end()
 
 
@@ -134,6 +136,31 @@ def test_the_page_has_what_the_catalogue_names(house, simulated) -> None:
         return {re.sub("_(total|count|sum|bucket)$", "", name) for name in labels}
 
     wait_until(lambda: shown() == names, f"{names} are shown")
+    scraper.end()
+
+
+SLOW_ONE = """
+    import time
+    from pathlib import Path
+
+    def handle(email):
+        if email.id.endswith(":5"):
+            Path("slow").write_text(email.correlation_id)
+            time.sleep(0.3)
+"""
+
+
+def test_a_slow_mail_can_be_looked_up_by_its_trace_id(house, simulated) -> None:
+    scraper = Scraper(house, SLOW_ONE)
+    simulated.add(20)
+    scraper.wait_for("emails_processed_total", 20.0)
+    slow = (scraper.run.directory / "slow").read_text()
+    found = scraper.exemplars()
+    assert {
+        le for (name, le), trace_id in found.items() if name.startswith("processing") and trace_id == slow
+    } == {"0.5"}
+    # Those behind it have waited as long.
+    assert ("end_to_end_latency_seconds_bucket", "0.5") in found
     scraper.end()
 
 

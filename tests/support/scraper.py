@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from fastmail_ingest.telemetry.metrics_directory import PREFIX
 from support.metrics_files import samples_of
@@ -43,6 +44,19 @@ class Scraper:
             name.removeprefix("fastmail_ingest_"): value for name, value in samples_of(answer.content).items()
         }
 
+    def exemplars(self) -> dict[tuple[str, str], str]:
+        """The trace ids by sample and bucket, as one gets them who asks for OpenMetrics."""
+        accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        answer = requests.get(f"http://127.0.0.1:{self.port}/metrics", headers=accept, timeout=20)
+        return {
+            (sample.name.removeprefix("fastmail_ingest_"), sample.labels["le"]): sample.exemplar.labels[
+                "trace_id"
+            ]
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+            if sample.exemplar
+        }
+
     def _watch(self) -> None:
         while not self._stop.wait(0.02):
             self.look()
@@ -74,6 +88,10 @@ class Scraper:
         """Where its processes keep their metrics: the supervisor holds it open."""
         held = [os.readlink(link) for link in Path(f"/proc/{self.run.pid}/fd").iterdir()]
         return Path(next(path for path in held if PREFIX in path))
+
+    def processes(self) -> set[str]:
+        """Who has files of its own there."""
+        return {path.stem.rpartition("_")[2] for path in self.directory().iterdir() if path.is_file()}
 
     def end(self) -> None:
         """Stop it in good order; nothing may have fallen."""

@@ -182,6 +182,7 @@ def test_whoever_adds_up_may_be_killed_at_each_step(metrics: Path, tmp_path: Pat
     absorb(metrics, nobody)
     for generation in range(3, 5):
         in_child(partial(count_everything, generation), generation)
+    (metrics / "g3.exemplars").write_bytes(b"of a slow mail")
     died, step = 0, 0
     while True:
         copy = tmp_path / f"copy-{step}"

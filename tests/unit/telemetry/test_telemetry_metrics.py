@@ -1,5 +1,6 @@
 """A batch is counted for the price of a few numbers, and as if each mail had been counted by itself."""
 
+import os
 import time
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import Histogram
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from support.metrics_files import samples_of, scraped
 
-from fastmail_ingest.model.entry import Dead, Delayed, Entry, Settlement
+from fastmail_ingest.model.entry import Dead, Delayed, Entry, Settlement, Shown
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.policy.breaker import State
 from fastmail_ingest.telemetry import catalogue as c
@@ -216,6 +218,93 @@ def test_openmetrics_for_those_who_ask_for_it(metrics: Path) -> None:
     body, content_type = Exposition(metrics, set, []).render(accept)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
     assert body.endswith(b"fastmail_ingest_emails_processed_total 3.0\n# EOF\n")
+    (family,) = open_metrics(body.decode())
+    assert family.name == "fastmail_ingest_emails_processed"
+
+
+TRACE, OTHER_TRACE = "ab" * 16, "cd" * 16
+
+
+def settled(worker: WorkerMetrics, took: float, trace_id: str, waited: float | None = None) -> None:
+    settlement = Settlement(took=[took])
+    settlement.shown = Shown(took, trace_id, Lane.LIVE, time.time() - waited if waited is not None else 0.0)
+    worker.settled(settlement, 0)
+
+
+def exemplars_of(page: Exposition) -> dict[tuple[str, str], tuple[str, float]]:
+    body, _ = page.render("application/openmetrics-text; version=1.0.0")
+    return {
+        (sample.name, sample.labels["le"]): (sample.exemplar.labels["trace_id"], sample.exemplar.value)
+        for family in open_metrics(body.decode())
+        for sample in family.samples
+        if sample.exemplar
+    }
+
+
+def test_a_slow_mail_can_be_looked_up(metrics: Path) -> None:
+    page = Exposition(metrics, lambda: {1, 2}, [])
+    begin_counting(1)
+    worker = WorkerMetrics(metrics)
+    settled(worker, 0.07, TRACE, waited=2.0)
+    settled(worker, 12.0, TRACE)
+    begin_counting(2)
+    other = WorkerMetrics(metrics)
+    settled(other, 0.1, OTHER_TRACE)
+    settled(other, 1e6, OTHER_TRACE)
+    settled(other, 0.3, 'no trace id" 1 2\ud800')
+
+    took, waited = (
+        f"fastmail_ingest_{name}_seconds_bucket" for name in ("processing_latency", "end_to_end_latency")
+    )
+    found = exemplars_of(page)
+    value = found.pop((waited, "2.5"))
+    assert value[0] == TRACE
+    assert 2.0 <= value[1] <= 2.5
+    assert found == {
+        (took, "0.1"): (OTHER_TRACE, 0.1),
+        (took, "30.0"): (TRACE, 12.0),
+        (took, "+Inf"): (OTHER_TRACE, 1e6),
+    }
+    assert TRACE.encode() not in page.render("")[0]
+
+    absorb(metrics, lambda: {2})
+    assert {trace for trace, _ in exemplars_of(page).values()} == {OTHER_TRACE}
+    assert [path.name for path in metrics.glob("*.exemplars")] == ["g2.exemplars"]
+
+
+def test_half_an_exemplar_is_none(metrics: Path) -> None:
+    begin_counting(1)
+    settled(WorkerMetrics(metrics), 0.07, TRACE)
+    path = metrics / "g1.exemplars"
+    path.write_bytes(path.read_bytes().replace(TRACE.encode(), b"\0" * 32) + b"more")
+    assert exemplars_of(Exposition(metrics, lambda: {1}, [])) == {}
+    path.write_bytes(b"")
+    assert exemplars_of(Exposition(metrics, lambda: {1}, [])) == {}
+
+
+def test_without_room_there_are_no_exemplars(metrics: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, offset: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    begin_counting(1)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    settled(WorkerMetrics(metrics), 0.07, TRACE)
+    page = Exposition(metrics, lambda: {1}, [])
+    assert exemplars_of(page) == {}
+    assert scraped(metrics)["fastmail_ingest_processing_latency_seconds_count"] == 1.0
+
+
+def test_of_several_mails_the_slowest_is_shown() -> None:
+    def one(took: float | None) -> Settlement:
+        settlement = Settlement()
+        settlement.add_done(entry(), "id", 0.0)
+        settlement.shown = Shown(took, TRACE, Lane.LIVE, 0.0) if took is not None else None
+        return settlement
+
+    for takes, slowest in (((1.0, 2.0), 2.0), ((2.0, 1.0), 2.0), ((None, 1.0), 1.0), ((1.0, None), 1.0)):
+        merged = one(takes[0]).merged_with(one(takes[1]))
+        assert merged.shown is not None
+        assert merged.shown.took == slowest
 
 
 def test_gauges_are_shown_where_nobody_counts() -> None:
