@@ -33,6 +33,8 @@ from fastmail_ingest.supervisor.slots import SlotTable
 from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
 
+_log = logging.getLogger(__name__)
+
 REFUSALS_PER_S = 5
 
 
@@ -55,12 +57,21 @@ async def _serve(runtime: Runtime, child: Child, history: History) -> None:
     look.start()
     watching = asyncio.create_task(watch.run(lambda: child.slot.put(Counter.ALIVE_NS, time.monotonic_ns())))
     opening = [asyncio.create_task(listener.open()) for listener in serving]
+    for task in (watching, *opening):
+        task.add_done_callback(lambda ended: _stop_if_failed(ended, stopping))
     child.slot.ready()
     await stopping.wait()
     watching.cancel()
     await _close(opening, serving)
     parts.threads.close()
     look.stop()
+
+
+def _stop_if_failed(task: asyncio.Task[None], stopping: asyncio.Event) -> None:
+    """Half a server is worse than a new one."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("the HTTP server is started anew: %r", error)
+        stopping.set()
 
 
 async def _close(opening: list[asyncio.Task[None]], serving: list[Listener]) -> None:

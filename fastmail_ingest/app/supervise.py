@@ -87,7 +87,7 @@ class Household:
     def reload(self, load: Callable[[], Config]) -> bool:
         """Take over a changed configuration; one that is wrong changes nothing, and False is returned."""
         try:
-            config = replace_redis(load(), self.runtime.config)
+            config = keep_what_stays(load(), self.runtime.config)
             self.runtime = reloaded(self.runtime, config, self._config_path)
             _log.info("configuration reloaded; replacing the processes one by one")
         except FastmailIngestError as error:
@@ -96,14 +96,19 @@ class Household:
         return True
 
 
-def replace_redis(config: Config, running: Config) -> Config:
-    """A stream cannot be changed under living consumers: that section stays as it was at the start."""
+def keep_what_stays(config: Config, running: Config) -> Config:
+    """The new configuration with what cannot change under the living: the stream, and who there is at all."""
+    later = "that takes effect only when fastmail-ingest is started anew"
+    admin = config.admin
     if config.redis != running.redis:
-        _log.warning("[redis] changed: that takes effect only when fastmail-ingest is started anew")
+        _log.warning("[redis] changed: %s", later)
     if config.blobs.directory != running.blobs.directory:
-        _log.warning("[blobs] directory changed: that takes effect only when fastmail-ingest is started anew")
+        _log.warning("[blobs] directory changed: %s", later)
+    if bool(admin.port) != bool(running.admin.port):
+        _log.warning("[admin] port changed from or to 0: %s", later)
+        admin = running.admin
     blobs = msgspec.structs.replace(config.blobs, directory=running.blobs.directory)
-    return msgspec.structs.replace(config, redis=running.redis, blobs=blobs)
+    return msgspec.structs.replace(config, redis=running.redis, blobs=blobs, admin=admin)
 
 
 def supervise(

@@ -134,6 +134,19 @@ def test_a_reload_takes_over_a_new_token(house) -> None:
     assert TOKEN[::-1] not in admin.supervised.text()
 
 
+def test_a_reload_does_not_begin_or_end_it(house) -> None:
+    admin = Admin(house).start().wait()
+    path = admin.supervised.config
+    path.write_text(path.read_text().replace(f"port = {admin.port}\n", "port = 0\n"))
+    (first,) = admin.supervised.children("admin")
+    os.kill(admin.supervised.pid, signal.SIGHUP)
+    said = "[admin] port changed from or to 0: that takes effect only when"
+    wait_until(lambda: said in admin.supervised.text(), "it says so")
+    wait_until(lambda: admin.supervised.children("admin") not in ([first], []), "it is replaced")
+    admin.wait()
+    assert admin.supervised.stop() == 0
+
+
 BUSY = """
 
     import time

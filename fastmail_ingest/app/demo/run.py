@@ -1,7 +1,9 @@
 """Puts the demo together: sample mailboxes on a simulated server, our own Redis, the main job, a picture."""
 
 import asyncio
+import secrets
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +19,15 @@ from fastmail_ingest.app.demo.picture import Picture
 from fastmail_ingest.app.roles import STAGE_MAINTENANCE, STAGE_SURROUNDINGS, slot_table
 from fastmail_ingest.app.supervise import Household, exit_code
 from fastmail_ingest.app.tally import left_over
-from fastmail_ingest.config import Account, BlobsConfig, Config, HandlerConfig, RedisConfig, WorkerConfig
+from fastmail_ingest.config import (
+    Account,
+    AdminConfig,
+    BlobsConfig,
+    Config,
+    HandlerConfig,
+    RedisConfig,
+    WorkerConfig,
+)
 from fastmail_ingest.errors import EXIT_OK
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.policy.restart import RestartPolicy
@@ -54,7 +64,8 @@ def _demo(directory: Path, *, once: bool, rate: float, procs: int | Literal["aut
         roles.append(Role("picture", STAGE_MAINTENANCE, lambda child: _run_picture(child, roles), policy))
     elif not once:
         sys.stdout.write("demo runs; Ctrl-C stops it and prints the summary\n")
-        sys.stdout.flush()
+    if not once:
+        _say_where(household.runtime.config.admin)
     report = Supervisor(roles, table, _DRAIN_TIMEOUT_S).run()
     _print_summary(table, report)
     return exit_code(report)
@@ -77,7 +88,23 @@ def _config(directory: Path, port: int, procs: int | Literal["auto"]) -> Config:
         accounts=[account],
         worker=WorkerConfig(procs=procs),
         handler=HandlerConfig(target="fastmail_ingest.app.demo.handler:handle"),
+        admin=AdminConfig(port=_admin_port(), token=secrets.token_urlsafe()),
     )
+
+
+def _admin_port() -> int:
+    """The usual one, if nobody uses it."""
+    usual = AdminConfig().port
+    try:
+        with socket.create_server((AdminConfig().host, usual)):
+            return usual
+    except OSError:
+        return free_port()
+
+
+def _say_where(admin: AdminConfig) -> None:
+    sys.stdout.write(f"see it at http://{admin.host}:{admin.port}/ with the token {admin.token}\n")
+    sys.stdout.flush()
 
 
 def _mail_server(port: int, rate: float, policy: RestartPolicy) -> Role:
