@@ -172,7 +172,7 @@ def _query(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.convert(dict(request.query), kind, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise Refused(400, "wrong_query", str(error), "GET / lists what may be asked") from None
+        raise Refused(400, "wrong_query", str(error), "GET /api lists what may be asked") from None
 
 
 async def _body(request: web.Request, kind: type[T]) -> T:
@@ -183,4 +183,4 @@ async def _body(request: web.Request, kind: type[T]) -> T:
     except TimeoutError:
         raise Refused(408, "too_slow", "the body did not arrive in time", "send it again") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(400, "wrong_body", str(error), "GET / lists what may be sent") from None
+        raise Refused(400, "wrong_body", str(error), "GET /api lists what may be sent") from None

@@ -140,7 +140,7 @@ class Guard:
 
 def _in_our_form(error: web.HTTPException) -> web.Response:
     names = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-    remedy = {404: "GET / lists what there is", 405: "see the header Allow"}.get(error.status, "send less")
+    remedy = {404: "GET /api lists what there is", 405: "see the header Allow"}.get(error.status, "send less")
     refused = Refused(error.status, names.get(error.status, "refused"), error.reason, remedy)
     response = refused.answer()
     if allow := error.headers.get("Allow"):

@@ -65,7 +65,7 @@ class Letters:
                 break
             looked_at, last = looked_at + 1, letter.id
             facts = _listed(letter, content=content)
-            if not text or any(text in str(value).casefold() for value in facts.values()):
+            if not text or any(text in each.casefold() for each in facts.values() if isinstance(each, str)):
                 listed.append(facts)
         return {
             "total": len(self._dead),

@@ -34,6 +34,7 @@ class Probes:
     def add_to(self, app: web.Application) -> None:
         """Everything."""
         app.router.add_get("/", self.index)
+        app.router.add_get("/api", self.index)
         app.router.add_get("/ready", self.ready)
         app.router.add_get("/status", self.status)
         self.add_metrics_to(app)
