@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.admin_server import TOKEN, AdminServer, admin_server
 from support.operated import Operated
@@ -12,6 +13,8 @@ from support.redis_server import RedisServer
 
 from fastmail_ingest.admin import letters as limits
 from fastmail_ingest.blob.directory import BlobDirectory
+from fastmail_ingest.model import envelope as codec
+from fastmail_ingest.model.entry import NewMail
 
 HOSTILE = (
     b"From: =?utf-8?q?=3Cscript=3E?= <evil@example.org>\r\n"
@@ -173,6 +176,33 @@ def test_of_a_large_mail_the_beginning_is_parsed(
     assert mail["text_is_cut"] is mail["attachments_are_cut"] is True
     assert 1000 < len(mail["text"]) < 2000
     assert admin.post("/api/dead/export", {"id": letter}).content == raw
+
+
+def test_a_mail_that_is_kept_in_a_file_and_one_whose_file_is_gone(
+    admin: AdminServer, stream: Operated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = b"From: a@b.c\r\nSubject: in a file\r\n\r\nall of it\r\n"
+    name = f"fmi-{'0' * 16}/{'1' * 32}"
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_bytes(raw)
+    plain = stream._mail
+
+    def kept_in_a_file(uid: int, account: str, mailbox: str, _: bytes) -> NewMail:
+        made = plain(uid, account, mailbox, raw)
+        envelope = msgspec.structs.replace(
+            codec.decode(made.payload), version=codec.BLOB_VERSION, blob=name, raw=raw[:30]
+        )
+        return made._replace(payload=codec.encode(envelope))
+
+    monkeypatch.setattr(stream, "_mail", kept_in_a_file)
+    stream.bury(1)
+    (letter,) = stream.letter_ids()
+    assert admin.get(f"/api/dead/{letter}", TOKEN).json()["mail"]["text"].strip() == "all of it"
+    assert admin.post("/api/dead/export", {"id": letter}).content == raw
+    (tmp_path / name).unlink()
+    assert "not in" in admin.get(f"/api/dead/{letter}", TOKEN).json()["mail"]["unavailable"]
+    gone = admin.post("/api/dead/export", {"id": letter})
+    assert (gone.status_code, gone.json()["error"]["name"]) == (410, "mail_gone")
 
 
 def test_retries_are_listed_soonest_first(admin: AdminServer, stream: Operated) -> None:
