@@ -188,5 +188,5 @@ def _or(default: _T, read: Callable[[], _T]) -> _T:
     """Take what `read` gives; the stdlib raises many types on hostile input, all mean "unreadable"."""
     try:
         return read()
-    except (ValueError, OverflowError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, OverflowError, OSError, LookupError, TypeError, AttributeError, RecursionError):
         return default

@@ -60,8 +60,8 @@ def _message(whole: bytes, defects: list[str]) -> email.message.Message:
     """The stdlib's message; of one that is nested deeper than the stdlib can follow, only the headers."""
     try:
         return email.message_from_bytes(whole)
-    except RecursionError:
-        defects.append("parts: nested too deeply, none is read")
+    except (RecursionError, TypeError, ValueError, LookupError):  # boundaries in pieces that do not fit
+        defects.append("parts: nested too deeply, or a boundary that cannot be read: none is read")
         return email.parser.BytesHeaderParser().parsebytes(whole.partition(b"\r\n\r\n")[0])
 
 
