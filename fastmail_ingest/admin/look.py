@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -38,12 +38,15 @@ class Seen(Struct, frozen=True):
 
 
 class RedisLook:
-    """A thread that looks. `seen` may be read from any other."""
+    """A thread that looks. `seen` may be read from any other; nothing is logged while all is `stopping`."""
 
-    def __init__(self, overview: Overview, accounts: Sequence[Account]) -> None:
+    def __init__(
+        self, overview: Overview, accounts: Sequence[Account], stopping: Callable[[], bool] = lambda: False
+    ) -> None:
         self.seen = Seen(time.monotonic())
         self._overview = overview
         self._accounts = accounts
+        self._all_stops = stopping
         self._accounts_at = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="redis-look", daemon=True)
@@ -73,7 +76,7 @@ class RedisLook:
                 accounts = self._overview.accounts(self._accounts)
                 self._accounts_at = now + ACCOUNTS_EVERY_S
         except StreamUnavailable as error:
-            if not before.error:
+            if not before.error and not self._all_stops():
                 _log.warning("%s", error)
             return Seen(before.at, str(error).partition(" remedy: ")[0], before.stream, before.accounts)
         except Exception as error:

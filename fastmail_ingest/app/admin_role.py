@@ -49,7 +49,8 @@ def run_admin(runtime: Runtime, child: Child, history: History) -> int:
 async def _serve(runtime: Runtime, child: Child, history: History) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    look = RedisLook(_tool(runtime, Overview), runtime.config.accounts)
+    # Our own Redis stops before we do.
+    look = RedisLook(_tool(runtime, Overview), runtime.config.accounts, lambda: child.table.board.draining)
     about = About(__version__, runtime.node, limits(runtime))
     watch = Watch(about, child.table, look, history)
     parts = _parts(runtime, child.table, watch, stopping.is_set)

@@ -47,7 +47,9 @@ class ServiceManager:
         def found() -> list[dict[str, str]]:
             return [each for each in self.listen() if variable in each and value in each[variable]]
 
-        wait_until(lambda: len(found()) >= times, f"{times} times {variable}={value}; heard {self.heard[-5:]}")
+        wait_until(
+            lambda: len(found()) >= times, f"{times} times {variable}={value}; heard {self.heard[-5:]}"
+        )
         return found()
 
     def order(self, *variables: str) -> list[str]:

@@ -14,8 +14,8 @@ from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK, ConfigError
 from fastmail_ingest.handler.chain import load
 from fastmail_ingest.handler.modules import search_paths
 from fastmail_ingest.model.email import Email
-from fastmail_ingest.testing.run_handler import envelope_of, read_eml, run_trial, with_target
 from fastmail_ingest.testing.outcome import Outcome, trimmed
+from fastmail_ingest.testing.run_handler import envelope_of, read_eml, run_trial, with_target
 from fastmail_ingest.testing.trial import Mail, Trial
 
 STDIN = Path("-")
