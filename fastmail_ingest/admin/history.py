@@ -2,14 +2,15 @@
 
 import mmap
 from collections.abc import Iterator, Sequence
-from operator import add
 
 from msgspec import Struct
 
 SECONDS = 3600
 COUNTS = ("fetched", "handled", "retried", "dead", "latency_us")
 LEVELS = ("to_handle", "waiting_for_retry", "dead_letters")
-_WIDTH = 1 + len(COUNTS) + len(LEVELS)
+QUANTILES = ("p50_ms", "p95_ms", "p99_ms")
+_NO_LEVELS, _NO_QUANTILES = [-1.0] * len(LEVELS), [-1.0] * len(QUANTILES)
+_WIDTH = 1 + len(COUNTS) + len(LEVELS) + len(QUANTILES)
 _BYTES = 8
 _SUMS_AT = SECONDS * _WIDTH
 
@@ -17,7 +18,8 @@ _SUMS_AT = SECONDS * _WIDTH
 class Series(Struct, frozen=True):
     """Steps of `step_s` seconds, oldest first; `time` is the epoch second in which each begins.
 
-    What is counted is per second; `latency_ms` is the mean from fetched to settled, None where nothing was.
+    What is counted is per second; `latency_ms` is the mean from fetched to settled of all mails. Quantiles, of
+    new mails, are looked at every five seconds. All of them are None where nothing was settled.
     Levels are those at the end of the step, None while Redis does not answer.
     """
 
@@ -28,6 +30,9 @@ class Series(Struct, frozen=True):
     retried_per_s: list[float]
     dead_per_s: list[float]
     latency_ms: list[float | None]
+    p50_ms: list[float | None]
+    p95_ms: list[float | None]
+    p99_ms: list[float | None]
     to_handle: list[int | None]
     waiting_for_retry: list[int | None]
     dead_letters: list[int | None]
@@ -40,8 +45,14 @@ class History:
         # Behind the rows: the sums of all COUNTS that were noted.
         self._cells = memoryview(mmap.mmap(-1, (SECONDS * _WIDTH + len(COUNTS)) * _BYTES)).cast("d")
 
-    def note(self, second: int, sums: Sequence[int], levels: Sequence[int] | None) -> None:
-        """Note the sums of COUNTS and the LEVELS (None: not known) in an epoch second.
+    def note(
+        self,
+        second: int,
+        sums: Sequence[int],
+        levels: Sequence[int] | None,
+        quantiles: Sequence[float] | None = None,
+    ) -> None:
+        """Note the sums of COUNTS, the LEVELS and the QUANTILES (None: not known) in an epoch second.
 
         What is above the sums that were noted before, maybe by a process that died, happened in that second.
         """
@@ -49,15 +60,13 @@ class History:
         # A sum is a little short while a slot goes from one child to the next: nothing is counted backwards.
         for offset, (new, old) in enumerate(zip(sums, before, strict=True)):
             self._cells[_SUMS_AT + offset] = max(new, old)
-        self._add(second, [max(0, new - old) for new, old in zip(sums, before, strict=True)], levels)
-
-    def _add(self, second: int, counts: Sequence[float], levels: Sequence[int] | None) -> None:
+        known = self._row(second) or [0.0] * len(COUNTS) + _NO_LEVELS + _NO_QUANTILES
+        row = [there + max(0, new - old) for there, new, old in zip(known, sums, before, strict=False)]
+        row += levels or _NO_LEVELS
+        row += quantiles or known[-len(QUANTILES) :]
         at = second % SECONDS * _WIDTH
-        known = self._row(second) or [0.0] * len(COUNTS)
-        self._cells[at] = 0.0  # nobody shall read half a row
-        for offset, value in enumerate(map(add, known, counts), 1):
-            self._cells[at + offset] = value
-        for offset, value in enumerate(levels or [-1.0] * len(LEVELS), 1 + len(COUNTS)):
+        self._cells[at] = 0.0  # whoever dies in here leaves no half a row
+        for offset, value in enumerate(row, 1):
             self._cells[at + offset] = value
         self._cells[at] = float(second)
 
@@ -79,11 +88,11 @@ class History:
         rates: dict[str, float | None] = {
             f"{name}_per_s": round(sums[at] / max(1, len(rows)), 3) for at, name in enumerate(COUNTS[:-1])
         }
-        return rates | {"latency_ms": _mean_ms(sums)}
+        return rates | {"latency_ms": _mean_ms(sums), **_latest(rows)}
 
     def series(self, seconds: int, step_s: int, now: int) -> Series:
         """The last `seconds` before `now` in steps that begin at multiples of `step_s`."""
-        made = Series(step_s, *([] for _ in range(9)))
+        made = Series(step_s, *([] for _ in range(12)))
         for start, rows in self._steps(seconds, step_s, now):
             sums = [sum(column) for column in zip(*rows, strict=True)]
             made.time.append(start)
@@ -91,8 +100,11 @@ class History:
             for column, rate in enumerate(rates):
                 rate.append(round(sums[column] / step_s, 3))
             made.latency_ms.append(_mean_ms(sums))
+            quantiles = (made.p50_ms, made.p95_ms, made.p99_ms)
+            for column_of, latest in zip(quantiles, _latest(rows).values(), strict=True):
+                column_of.append(latest)
             levels = (made.to_handle, made.waiting_for_retry, made.dead_letters)
-            for value, level in zip(rows[-1][len(COUNTS) :], levels, strict=True):
+            for value, level in zip(rows[-1][len(COUNTS) :], levels, strict=False):
                 level.append(int(value) if value >= 0 else None)
         return made
 
@@ -106,3 +118,10 @@ class History:
 def _mean_ms(sums: Sequence[float]) -> float | None:
     handled, latency_us = sums[COUNTS.index("handled")], sums[COUNTS.index("latency_us")]
     return round(latency_us / handled / 1000, 3) if handled else None
+
+
+def _latest(rows: Sequence[Sequence[float]]) -> dict[str, float | None]:
+    """The last quantiles that are known."""
+    known = next((row for row in reversed(rows) if row[-1] >= 0), None)
+    found = known[-len(QUANTILES) :] if known else [None] * len(QUANTILES)
+    return dict(zip(QUANTILES, found, strict=True))

@@ -9,6 +9,7 @@ from msgspec import Struct, convert
 
 from fastmail_ingest.admin.answers import encode
 from fastmail_ingest.admin.history import History
+from fastmail_ingest.admin.latency import LatencyLook
 from fastmail_ingest.admin.look import RedisLook, Seen
 from fastmail_ingest.admin.memory import Memory
 from fastmail_ingest.admin.processes import Processes
@@ -33,8 +34,11 @@ class About(Struct, frozen=True):
 class Watch:
     """Looks, judges, and tells all who listen. `snapshot` and `encoded` are those of the last look."""
 
-    def __init__(self, about: About, table: SlotTable, look: RedisLook, history: History) -> None:
+    def __init__(
+        self, about: About, table: SlotTable, look: RedisLook, latency: LatencyLook, history: History
+    ) -> None:
         self.history = history
+        self._latency = latency
         self._about = about
         self._board = table.board
         self._look = look
@@ -109,7 +113,7 @@ class Watch:
         stream = seen.stream if not wrong else None
         levels = (stream.to_handle, stream.waiting_for_retry, stream.dead) if stream else None
         sums = (totals.fetched, totals.handled, totals.retried, totals.dead, latency_us)
-        self.history.note(second, sums, levels)
+        self.history.note(second, sums, levels, self._latency.take())
         return totals
 
     def _dead_rise(self, seen: Seen, second: int) -> int:

@@ -13,6 +13,7 @@ import uvloop
 from fastmail_ingest import __version__
 from fastmail_ingest.admin.guard import Guard
 from fastmail_ingest.admin.history import History
+from fastmail_ingest.admin.latency import LatencyLook
 from fastmail_ingest.admin.letters import Letters
 from fastmail_ingest.admin.listener import Listener
 from fastmail_ingest.admin.look import ANSWER_TIMEOUT_S, RedisLook
@@ -23,15 +24,17 @@ from fastmail_ingest.admin.watch import About, Watch
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.app.scrape import exposition
 from fastmail_ingest.errors import EXIT_OK
+from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.policy.readiness import Limits
 from fastmail_ingest.stream.dead_letters import DeadLetters
 from fastmail_ingest.stream.overview import Overview
 from fastmail_ingest.stream.reach import Tool
 from fastmail_ingest.stream.schedule import RetrySchedule
 from fastmail_ingest.supervisor.role import Child
-from fastmail_ingest.supervisor.slots import SlotTable
 from fastmail_ingest.telemetry import logs
+from fastmail_ingest.telemetry.catalogue import END_TO_END_LATENCY
 from fastmail_ingest.telemetry.counters import Counter
+from fastmail_ingest.telemetry.exposition import Exposition
 
 _log = logging.getLogger(__name__)
 
@@ -52,10 +55,13 @@ async def _serve(runtime: Runtime, child: Child, history: History) -> None:
     # Our own Redis stops before we do.
     look = RedisLook(_tool(runtime, Overview), runtime.config.accounts, lambda: child.table.board.draining)
     about = About(__version__, runtime.node, limits(runtime))
-    watch = Watch(about, child.table, look, history)
-    parts = _parts(runtime, child.table, watch, stopping.is_set)
+    metrics = exposition(runtime, child.table, lambda: watch.snapshot)
+    latency = LatencyLook(lambda: metrics.buckets(END_TO_END_LATENCY, lane=Lane.LIVE.label))
+    watch = Watch(about, child.table, look, latency, history)
+    parts = _parts(runtime, metrics, watch, stopping.is_set)
     serving = listeners(runtime.config.admin, parts)
     look.start()
+    latency.start()
     watching = asyncio.create_task(watch.run(lambda: child.slot.put(Counter.ALIVE_NS, time.monotonic_ns())))
     opening = [asyncio.create_task(listener.open()) for listener in serving]
     for task in (watching, *opening):
@@ -66,6 +72,7 @@ async def _serve(runtime: Runtime, child: Child, history: History) -> None:
     await _close(opening, serving)
     parts.threads.close()
     look.stop()
+    latency.stop()
 
 
 def _stop_if_failed(task: asyncio.Task[None], stopping: asyncio.Event) -> None:
@@ -84,7 +91,7 @@ async def _close(opening: list[asyncio.Task[None]], serving: list[Listener]) -> 
         await listener.close()
 
 
-def _parts(runtime: Runtime, table: SlotTable, watch: Watch, stopping: Callable[[], bool]) -> Parts:
+def _parts(runtime: Runtime, metrics: Exposition, watch: Watch, stopping: Callable[[], bool]) -> Parts:
     dead = _tool(runtime, DeadLetters)
     dead.blobs = runtime.blobs
     return Parts(
@@ -93,7 +100,7 @@ def _parts(runtime: Runtime, table: SlotTable, watch: Watch, stopping: Callable[
         threads=Threads(),
         letters=Letters(dead),
         retries=_tool(runtime, RetrySchedule),
-        metrics=exposition(runtime, table, lambda: watch.snapshot),
+        metrics=metrics,
         stopping=stopping,
     )
 

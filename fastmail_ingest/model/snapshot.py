@@ -67,13 +67,19 @@ class Totals(Struct, frozen=True):
 
 
 class Rates(Struct, frozen=True):
-    """The last ten seconds; `latency_ms` is the mean from fetched to settled, None if nothing was settled."""
+    """The last ten seconds, None where nothing was settled.
+
+    `latency_ms` is the mean from fetched to settled of all mails, the quantiles are those of new mails.
+    """
 
     fetched_per_s: float
     handled_per_s: float
     retried_per_s: float
     dead_per_s: float
     latency_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
 
 
 class RedisStanding(Struct, frozen=True):

@@ -50,6 +50,16 @@ class Exposition:
             _attach(families, exemplars.newest(self._directory))
         return encode(_Once(families)), content_type
 
+    def buckets(self, definition: Definition, **labels: str) -> dict[float, float]:
+        """How many observations of a histogram were not above each bound, in all series with these labels."""
+        found: dict[float, float] = {}
+        for metric in self._counted():
+            for sample in metric.samples if metric.name == definition.full_name else ():
+                if sample.name.endswith("_bucket") and labels.items() <= sample.labels.items():
+                    bound = float(sample.labels["le"])
+                    found[bound] = found.get(bound, 0.0) + sample.value
+        return found
+
     def _families(self) -> list[Metric]:
         """All metrics, each name once: sources may have a part of one each."""
         found: dict[str, Metric] = {}

@@ -65,6 +65,16 @@ def test_it_tells_of_a_real_run(house, simulated) -> None:
     assert sum(process["handled"] for process in processes.values()) == 300
     assert told["accounts"][0]["mailboxes"][0]["appended"] == 300
     assert "password" not in admin.ask("/status").text
+
+    def quantiles() -> list[float | None]:
+        simulated.add(2)
+        rates = admin.ask("/status").json()["rates"]
+        return [rates[name] for name in ("p50_ms", "p95_ms", "p99_ms")]
+
+    wait_until(lambda: None not in quantiles(), "latencies are told")
+    metrics = admin.ask("/metrics").text
+    assert "fastmail_ingest_emails_processed_total" in metrics
+    assert 'fastmail_ingest_stream_depth{lane="live"}' in metrics
     assert admin.supervised.stop() == 0
 
 

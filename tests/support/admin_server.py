@@ -17,6 +17,7 @@ from fastmail_ingest.admin import look as looking
 from fastmail_ingest.admin import watch as judging
 from fastmail_ingest.admin.guard import Guard
 from fastmail_ingest.admin.history import History
+from fastmail_ingest.admin.latency import LatencyLook
 from fastmail_ingest.admin.letters import Letters
 from fastmail_ingest.admin.look import ANSWER_TIMEOUT_S, RedisLook
 from fastmail_ingest.admin.ports import Parts
@@ -107,7 +108,7 @@ def admin_server(
 
     async def serve() -> None:
         look = RedisLook(Overview(redis_url, "", arguments, ANSWER_TIMEOUT_S), accounts or [])
-        watch = Watch(About("9.9.9", "node", LIMITS), table, look, History())
+        watch = Watch(About("9.9.9", "node", LIMITS), table, look, LatencyLook(dict), History())
         dead = DeadLetters(redis_url, "", arguments, ANSWER_TIMEOUT_S)
         dead.blobs = blobs
         schedule = RetrySchedule(redis_url, "", arguments, ANSWER_TIMEOUT_S)

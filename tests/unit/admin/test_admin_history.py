@@ -74,6 +74,21 @@ def test_rates_are_means_of_the_seconds_that_there_are() -> None:
     history.note(START + 1, (40, 40, 0, 0, 140_000), None)
     assert history.rates(10, START + 2) == {
         "fetched_per_s": 20.0, "handled_per_s": 20.0, "retried_per_s": 0.0, "dead_per_s": 0.0, "latency_ms": 3.5,
+        "p50_ms": None, "p95_ms": None, "p99_ms": None,
     }  # fmt: skip
     assert history.rates(10, START + 100)["latency_ms"] is None
     assert history.rates(10, START + 100)["handled_per_s"] == 0.0
+
+
+def test_quantiles_stay_with_the_second_in_which_they_were_looked_at() -> None:
+    history = History()
+    history.note(START, (1, 1, 0, 0, 0), (1, 1, 1), (2.5, 9.0, 12.0))
+    history.note(START, (2, 2, 0, 0, 0), (1, 1, 1))
+    history.note(START + 1, (3, 3, 0, 0, 0), (1, 1, 1))
+    history.note(START + 7, (4, 4, 0, 0, 0), None, (3.5, 8.0, 9.0))
+    one = history.series(8, 1, START + 8)
+    assert one.p50_ms == [2.5, None, 3.5]
+    assert one.handled_per_s == [2.0, 1.0, 1.0]
+    assert history.series(10, 10, START + 8).p99_ms == [9.0]
+    assert history.rates(5, START + 8)["p95_ms"] == 8.0
+    assert history.rates(5, START + 7)["p95_ms"] is None
