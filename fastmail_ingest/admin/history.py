@@ -18,8 +18,8 @@ _SUMS_AT = SECONDS * _WIDTH
 class Series(Struct, frozen=True):
     """Steps of `step_s` seconds, oldest first; `time` is the epoch second in which each begins.
 
-    What is counted is per second. `latency_ms` is the mean from fetched to settled of all mails; quantiles are
-    of new mails, looked at every five seconds. All of them are None where nothing was settled.
+    What is counted is per second. `latency_ms` is the mean from fetched to settled of all mails; quantiles
+    are of new mails, looked at every five seconds. All of them are None where nothing was settled.
     Levels are those at the end of the step, None while Redis does not answer.
     """
 

@@ -154,7 +154,8 @@ def _doing(role: str, slot: Slot, held: Sequence[Held], now: float) -> str:
     if slot.state is State.DEAD:
         return "died; its work is being put back"
     if held:
-        return f"handles {len(held)} mails, the oldest for {now - held[0].since:.1f} s"
+        mails = "1 mail" if len(held) == 1 else f"{len(held)} mails, the oldest"
+        return f"handles {mails} for {now - held[0].since:.1f} s"
     if slot.get(Counter.REDIS_BREAKER) != Breaker.CLOSED:
         return "waits: Redis does not answer or refuses"
     return _waiting(role, slot)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -89,6 +90,18 @@ class AdminServer:
         return socket.create_connection(("127.0.0.1", self.ports[0]), timeout=30)
 
 
+def two_children() -> SlotTable:
+    """What a worker and a producer that are at work have put up."""
+    table = SlotTable(4, 2)
+    for number, name in enumerate(("worker", "producer")):
+        row = table.board.row(number)
+        row.name, row.wanted = name, 1
+        table.slot(number).claim(number, number + 1, table.board.since)
+        table.slot(number).pid = os.getpid()
+        table.slot(number).state = State.READY
+    return table
+
+
 @contextmanager
 def admin_server(
     redis_url: str, accounts: list[Account] | None = None, blobs: Any = None, **settings: Any
@@ -96,12 +109,7 @@ def admin_server(
     """Serve the stream at `redis_url`; `settings` are those of [admin]."""
     admin = AdminConfig(**{"token": TOKEN, "port": 0, **settings})
     arguments = Arguments(Keys("fmi"), 90)
-    table = SlotTable(4, 2)
-    for number, name in enumerate(("worker", "producer")):
-        row = table.board.row(number)
-        row.name, row.wanted = name, 1
-        table.slot(number).claim(number, number + 1, table.board.since)
-        table.slot(number).state = State.READY
+    table = two_children()
     started, ended = threading.Event(), threading.Event()
     made: list[AdminServer] = []
     failed: list[BaseException] = []
