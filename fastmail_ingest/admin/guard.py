@@ -83,7 +83,8 @@ class Guard:
         if not self._is_ours(host):
             remedy = "call it by its address, or add the name to [admin] allowed_hosts"
             raise Refused(421, "unknown_host", "this server does not have the name in Host", remedy)
-        if not request.path.startswith(API):
+        changes = request.method not in _SAFE_METHODS
+        if not (changes or request.path.startswith(API)):
             return
         origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
         foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
@@ -93,7 +94,7 @@ class Guard:
             )
             remedy = "open the dashboard of this server itself"
             raise Refused(403, "cross_site", "requests from pages of other sites are refused", remedy)
-        if request.method not in _SAFE_METHODS:
+        if changes:
             self.require_token(request)
             if request.content_type != "application/json":
                 remedy = "send Content-Type: application/json"

@@ -32,7 +32,7 @@ class About(Struct, frozen=True):
 
 
 class Watch:
-    """Looks, judges, and tells all who listen. `snapshot` and `encoded` are those of the last look."""
+    """Looks, judges, and tells all who listen. `snapshot` is that of the last look, the `number`-th."""
 
     def __init__(
         self, about: About, table: SlotTable, look: RedisLook, latency: LatencyLook, history: History
@@ -47,7 +47,14 @@ class Watch:
         self._changed = asyncio.Condition()
         self.number = 0
         self.snapshot = self.take()
-        self.encoded = encode(self.snapshot)
+        self._encoded: tuple[Snapshot, bytes] | None = None
+
+    @property
+    def encoded(self) -> bytes:
+        """The last look in JSON; made once for all who ask."""
+        if self._encoded is None or self._encoded[0] is not self.snapshot:
+            self._encoded = (self.snapshot, encode(self.snapshot))
+        return self._encoded[1]
 
     async def run(self, beat: Callable[[], None]) -> None:
         """Look once a second until cancelled; `beat` hears of each."""
@@ -55,7 +62,6 @@ class Watch:
             started = time.monotonic()
             try:
                 self.snapshot = self.take()
-                self.encoded = encode(self.snapshot)
             except Exception:
                 # A slot that is just changing hands may show anything: the next look is another.
                 _log.exception("the look at the processes failed")

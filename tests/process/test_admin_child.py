@@ -3,12 +3,15 @@
 import os
 import signal
 import socket
+from contextlib import closing
 from typing import Any
 
 import pytest
 import requests
 from support.supervised import Supervised
 from support.waiting import wait_until
+
+from fastmail_ingest.simulator import Link, ServerThread
 
 TOKEN = "planted-token-0123456789"
 
@@ -210,6 +213,42 @@ def test_an_open_breaker_and_dead_letters_turn_it(house, simulated) -> None:
     simulated.add(60)
     admin = Admin(house, DOWN, breaker="failures = 3\nrecovery = 60").start().wait()
     wait_until(lambda: "breaker_open" in admin.reasons(), f"it is told; {admin.supervised.log}")
+    assert admin.supervised.stop() == 0
+
+
+def test_a_mailbox_that_hangs_turns_it_until_it_is_read_again(tmp_path, simulated, redis_server) -> None:
+    with ServerThread(Link(simulated.port)) as link:
+
+        def behind_the_link(**settings: str) -> Supervised:
+            return Supervised(tmp_path, link.port, redis_server.url, **settings)
+
+        hasty = "poll_min = 0.05\npoll_max = 0.5\ntimeout = 1"
+        admin = Admin(behind_the_link, admin="freshness = 2", producer=hasty).start().wait()
+        with closing(admin.supervised):
+            wait_until(lambda: admin.reasons() == [], "all is well")
+            link.call(lambda: _black_hole(link, wanted=True))
+            wait_until(lambda: admin.reasons() == ["mailbox_stale"], f"it is told; {admin.supervised.log}")
+            (reason,) = admin.ask("/ready").json()["reasons"]
+            assert reason["about"] == "sim/INBOX"
+            link.call(lambda: _black_hole(link, wanted=False))
+            wait_until(lambda: admin.reasons() == [], "all is well again", deadline_s=60)
+            assert admin.supervised.stop() == 0
+
+
+def _black_hole(link: ServerThread, *, wanted: bool) -> None:
+    link.server.black_hole = wanted
+
+
+def test_a_redis_that_stops_turns_it_until_it_is_back(house, simulated, redis_server) -> None:
+    admin = Admin(house).start().wait()
+    wait_until(lambda: admin.reasons() == [], "all is well")
+    redis_server.kill()
+    wait_until(lambda: "redis_unreachable" in admin.reasons(), "it is told")
+    assert admin.answers()
+    redis_server.start()
+    wait_until(lambda: admin.reasons() == [], f"all is well again; {admin.reasons()}", deadline_s=60)
+    simulated.add(20)
+    admin.supervised.wait_for_calls(20)
     assert admin.supervised.stop() == 0
 
 
