@@ -87,8 +87,7 @@ class Guard:
         if not (changes or request.path.startswith(API)):
             return
         origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
-        if foreign or site not in {"same-origin", "none"}:
+        if (origin is not None and _host_of(origin) != host.lower()) or site not in {"same-origin", "none"}:
             _log.warning(
                 "%s %s from another site (%s) is refused", request.method, request.path, request.remote
             )
@@ -137,6 +136,14 @@ class Guard:
             "%s %s %s %d %.1f ms", request.remote, request.method, request.path, response.status, took_ms
         )
         return response
+
+
+def _host_of(origin: str) -> str:
+    """Host and port of an origin; empty for one that is none, as "null"."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _in_our_form(error: web.HTTPException) -> web.Response:

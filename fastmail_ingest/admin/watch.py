@@ -57,18 +57,19 @@ class Watch:
         return self._encoded[1]
 
     async def run(self, beat: Callable[[], None]) -> None:
-        """Look once a second until cancelled; `beat` hears of each."""
+        """Look once a second until cancelled; `beat` hears of each that succeeded."""
         while True:
             started = time.monotonic()
             try:
                 self.snapshot = self.take()
+                beat()
             except Exception:
-                # A slot that is just changing hands may show anything: the next look is another.
+                # A slot that is just changing hands may show anything: the next look is another. If none
+                # succeeds for long, the supervisor replaces us.
                 _log.exception("the look at the processes failed")
             async with self._changed:
                 self.number += 1
                 self._changed.notify_all()
-            beat()
             await asyncio.sleep(max(0.05, started + EVERY_S - time.monotonic()))
 
     async def next(self, after: int) -> int:

@@ -72,6 +72,8 @@ def test_a_name_that_was_rebound_is_refused(admin: AdminServer, path: str, host:
 CROSS_SITE = [
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://["},
+    {"Origin": ""},
     {"Origin": "http://127.0.0.1:1"},
     {"Origin": "http://127.0.0.1.evil.example"},
     {"Sec_Fetch_Site": "cross-site"},
