@@ -12,6 +12,7 @@ from fastmail_ingest.model.envelope import Envelope
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mime import Address, Attachment, Mail
 from fastmail_ingest.model.mime.delivery_report import DeliveryReport, RecipientStatus
+from fastmail_ingest.model.mime.header_text import one_line
 
 __all__ = ["Address", "Attachment", "DeliveryReport", "Email", "RecipientStatus"]
 
@@ -98,9 +99,12 @@ class Email:
 
     @property
     def internal_date(self) -> datetime | None:
-        """When the server received it, in UTC; None if it did not say."""
+        """When the server received it, in UTC; None if it did not say, or a year that no calendar has."""
         stamp = self._envelope.internal_date
-        return datetime.fromtimestamp(stamp, UTC) if stamp else None
+        try:
+            return datetime.fromtimestamp(stamp, UTC) if stamp else None
+        except (ValueError, OverflowError, OSError):
+            return None
 
     @property
     def fetched_at(self) -> datetime:
@@ -262,7 +266,8 @@ class Email:
     @property
     def preview(self) -> str:
         """The beginning of `body_text` in one line of at most 200 characters."""
-        return " ".join(self.body_text[: 10 * _PREVIEW_CHARS].split())[:_PREVIEW_CHARS]
+        beginning = self.body_text.lstrip()[: 10 * _PREVIEW_CHARS]
+        return one_line(" ".join(beginning.split()))[:_PREVIEW_CHARS]
 
     @property
     def attachments(self) -> list[Attachment]:

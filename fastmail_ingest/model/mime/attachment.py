@@ -14,7 +14,7 @@ _NOT_IN_NAMES = re.compile(r'[<>:"|?*]')
 # All other characters of format go, those that turn the direction of "exe.pdf" among them.
 _JOINERS = "\u200c\u200d"  # parts of words and of emoji
 # Windows opens its devices under these names, whatever the suffix.
-_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|\Z)")
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\.|\Z)")
 
 
 class Attachment:
@@ -41,7 +41,7 @@ class Attachment:
 
         Empty if it has none; two parts may have the same.
         """
-        return safe_filename(self.raw_filename)
+        return safe_filename(self._parts.name(self._number))
 
     def content(self) -> bytes:
         """The decoded bytes; of a damaged transfer encoding what can be decoded."""

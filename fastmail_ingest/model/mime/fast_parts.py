@@ -9,7 +9,7 @@ from fast_mail_parser import PyLazyMimePart
 
 from fastmail_ingest.model.mime.charset import decoded
 from fastmail_ingest.model.mime.header_text import one_line, words_decoded
-from fastmail_ingest.model.mime.part import Part, Undecodable
+from fastmail_ingest.model.mime.part import Part, Undecodable, media_type
 from fastmail_ingest.model.mime.quoted_printable import Travelled
 
 _CHARSET = re.compile(r"""(?i);\s*charset\*?\s*=\s*(?:"([^"]{0,80})|([^\s;"]{1,80}))""")
@@ -39,16 +39,14 @@ def fast_parts(tree: PyLazyMimePart, whole: bytes) -> Iterator[Part]:
 
 
 def _part(node: PyLazyMimePart, travelled: Travelled) -> Part:
-    content_type = node.content_type.lower()
-    if content_type.count("/") != 1:
-        content_type = "text/plain"  # RFC 2045, 5.2, of one that cannot be read
+    content_type = media_type(node.content_type)
     headers = node.headers
     return Part(
         content_type=content_type,
         charset=_charset(headers) if content_type.startswith("text/") else "",
         disposition=(node.disposition or "").lower(),
         filename=_filename(node, travelled) if node.filename else "",
-        content_id=node.content_id or "",
+        content_id=one_line(node.content_id or ""),
         read=lambda: _content(node, headers, travelled),
     )
 

@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fastmail_ingest.model.mime.address import Address
 from fastmail_ingest.model.mime.header_text import is_doubtful, one_line, words_decoded
-from fastmail_ingest.model.mime.traps import has_trap
+from fastmail_ingest.model.mime.traps import has_few_loose_words
 
 # A header and its folded lines (RFC 5322, 2.2), with the space that old ones have before the colon (4.5).
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
@@ -23,7 +23,7 @@ _ADDRESSES_CHARS_MAX = 16 * 1024
 _NONE = ("",)
 # What nearly every From is: Name <address>, "Name" <address>, or the address alone, without any of the
 # characters that mean more than themselves (RFC 5322, 3.2.3).
-_ADDRESS = r"""[^<>()\[\]\s,:;@"\\]+@[^<>()\[\]\s,:;@"\\]+"""
+_ADDRESS = r"""[^<>()\[\]\s,:;@"\\\x00-\x1f\x7f-\x9f]+@[^<>()\[\]\s,:;@"\\\x00-\x1f\x7f-\x9f]+"""
 _ONE_ADDRESS = re.compile(
     rf"""(?:"([^"\\]*)"[ \t]*|([^<>()\[\],:;@"\\]*))<({_ADDRESS})>[ \t]*|({_ADDRESS})[ \t]*"""
 )
@@ -46,7 +46,7 @@ class Head:
 
     @cached_property
     def _fast(self) -> fast_mail_parser.PyMailMetadata | None:
-        if has_trap(self._head):
+        if not has_few_loose_words(self._head):
             return None
         try:
             return fast_mail_parser.parse_email(self._head, mode="metadata")
@@ -70,6 +70,11 @@ class Head:
         written = self._decoded or (name for name, _ in self._fields)
         return frozenset(name.strip().lower() for name in written)
 
+    def _is_once(self, name: bytes) -> bool:
+        """Whether just one header begins so: of several, in whatever case, all of us must take the first."""
+        lowered = self._head.lower()
+        return lowered.startswith(name) + lowered.count(b"\n" + name) == 1
+
     def _first(self, name: str) -> str:
         """The first header of this name, unfolded but not decoded; empty without one."""
         wanted = name.lower()
@@ -85,7 +90,7 @@ class Head:
     @cached_property
     def subject(self) -> str:
         """The first Subject; empty without one."""
-        subject = self._decoded.get("Subject", _NONE)[0]
+        subject = self._decoded.get("Subject", _NONE)[0] if self._is_once(b"subject") else ""
         if not subject or is_doubtful(subject):
             return words_decoded(self._first("Subject"))
         return one_line(subject)
@@ -93,7 +98,8 @@ class Head:
     @cached_property
     def from_(self) -> Address | None:
         """The first address in From."""
-        if match := _ONE_ADDRESS.fullmatch(self._decoded.get("From", _NONE)[0]):
+        written = self._decoded.get("From", _NONE)[0] if self._is_once(b"from") else ""
+        if match := _ONE_ADDRESS.fullmatch(written):
             quoted, name, address, alone = match.groups("")
             if not is_doubtful(quoted or name):
                 return Address(one_line(quoted or name).strip(), address or alone)

@@ -1,8 +1,12 @@
 """A leaf of the MIME tree, however it was read."""
 
+import re
 from collections.abc import Callable
 
 import msgspec
+
+# RFC 6838, 4.2: no other character is in a name, none that controls a terminal or begins another header.
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -23,3 +27,9 @@ class Part(msgspec.Struct, frozen=True):
 
 class Undecodable(Exception):
     """A content whose transfer encoding is damaged."""
+
+
+def media_type(written: str) -> str:
+    """The media type that begins what is written; text/plain if none does (RFC 2045, 5.2)."""
+    found = _MEDIA_TYPE.match(written.strip().lower())
+    return found[0] if found else "text/plain"

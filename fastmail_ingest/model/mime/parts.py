@@ -10,7 +10,7 @@ from fastmail_ingest.model.mime.fast_parts import fast_parts
 from fastmail_ingest.model.mime.header_text import BROKEN
 from fastmail_ingest.model.mime.part import Part, Undecodable
 from fastmail_ingest.model.mime.stdlib_parts import stdlib_parts
-from fastmail_ingest.model.mime.traps import has_trap, has_trap_in_parts
+from fastmail_ingest.model.mime.traps import is_plain
 
 
 class Parts:
@@ -24,7 +24,7 @@ class Parts:
         self._whole = bounded.whole
         self.defects = bounded.defects
         self._tree: fast_mail_parser.PyLazyMimePart | None = None
-        if not has_trap(bounded.head) and not has_trap_in_parts(bounded.head, bounded.whole):
+        if is_plain(bounded.head, bounded.whole):
             try:
                 self._tree = fast_mail_parser.parse_email_tree(bounded.whole, mode="lazy")
             except fast_mail_parser.ParseError as error:

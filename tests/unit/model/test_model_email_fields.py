@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from support.everything import email_of
 
-from fastmail_ingest.model.email import Address
+from fastmail_ingest.model.email import Address, Email
 
 NEWSLETTER = b"""\
 Received: from mx2.example.net by mx.example.org; Tue, 24 Nov 2026 10:00:05 +0000\r
@@ -189,3 +190,32 @@ def test_addresses_as_people_write_them(name: str, written: bytes, meant: list[A
     email = email_of(name.encode() + b": " + written + b"\r\n\r\n")
     assert email.to == (meant if name == "To" else [])
     assert email.from_ == (meant[0] if meant and name == "From" else None)
+
+
+def test_of_several_senders_all_take_the_first() -> None:
+    email = email_of(b"from: first@b.c\r\nFrom: second@b.c\r\nSUBJECT: one\r\nSubject: two\r\n\r\n")
+    assert email.sender == email.header("From") == "first@b.c"
+    assert email.subject == email.header("Subject") == "one"
+
+
+@pytest.mark.parametrize("control", ["\x1b", "\x9b", "\0", "\x07", "\x7f"])
+def test_nothing_that_controls_a_terminal_is_in_a_field(control: str) -> None:
+    raw = f"From: a{control}c@x.y\r\nTo: b{control}@x.y\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi {control}\r\n"
+    raw += f"--b\r\nContent-Type: application/x{control}\r\nContent-ID: <c{control}d>\r\n\r\nx\r\n--b--"
+    email = email_of(raw.encode())
+    (attachment,) = email.attachments
+    for text in (
+        email.sender,
+        str(email.to),
+        email.preview,
+        attachment.content_type,
+        attachment.content_id,
+        repr(attachment),
+    ):
+        assert control not in text
+
+
+@pytest.mark.parametrize("stamp", [1e12, -1e12, 1e300])
+def test_a_day_of_arrival_beyond_the_calendar(stamp: float) -> None:
+    envelope = msgspec.structs.replace(email_of(b"")._envelope, internal_date=stamp)
+    assert Email(envelope).internal_date is None
