@@ -3,8 +3,8 @@
 import os
 import re
 import unicodedata
-from functools import cached_property
 
+from fastmail_ingest.model.mime.lazy import lazy
 from fastmail_ingest.model.mime.parts import Parts
 
 _NAME_BYTES_MAX = 200  # file systems take 255 bytes; a handler may add to the name
@@ -30,12 +30,12 @@ class Attachment:
     def __repr__(self) -> str:
         return f"<Attachment {self.filename!r} {self.content_type}{' inline' if self.inline else ''}>"
 
-    @cached_property
+    @lazy
     def raw_filename(self) -> str:
         """The name as the sender wrote it, decoded, at most 1,000 characters; empty without one."""
         return self._parts.name(self._number)[:_RAW_NAME_CHARS_MAX]
 
-    @cached_property
+    @lazy
     def filename(self) -> str:
         """The sender's name for it, made safe for a file: at most 200 bytes, no directory, nothing hidden.
 
@@ -47,7 +47,7 @@ class Attachment:
         """The decoded bytes; of a damaged transfer encoding what can be decoded."""
         return self._parts.content(self._number)[0]
 
-    @cached_property
+    @lazy
     def size(self) -> int:
         """Bytes of the content, which is decoded for it."""
         return len(self.content())

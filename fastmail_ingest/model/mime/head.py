@@ -4,7 +4,6 @@ import email.utils
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TypeVar
 
 import fast_mail_parser
@@ -12,6 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fastmail_ingest.model.mime.address import Address
 from fastmail_ingest.model.mime.header_text import is_doubtful, one_line, words_decoded
+from fastmail_ingest.model.mime.lazy import lazy
 from fastmail_ingest.model.mime.traps import has_few_loose_words
 
 # A header and its folded lines (RFC 5322, 2.2), with the space that old ones have before the colon (4.5).
@@ -44,7 +44,7 @@ class Head:
         self._decoded = decoded
         self.defects = defects
 
-    @cached_property
+    @lazy
     def _fast(self) -> fast_mail_parser.PyMailMetadata | None:
         if not has_few_loose_words(self._head):
             return None
@@ -54,7 +54,7 @@ class Head:
             self.defects.append(f"headers: {error}")
             return None
 
-    @cached_property
+    @lazy
     def _fields(self) -> list[tuple[str, str]]:
         """Names as written and unfolded values, up to the first line that is no header."""
         fields, at = [], len(self._head) - len(self._head.lstrip())
@@ -65,7 +65,7 @@ class Head:
             self.defects.append("headers: a line that is no header ends them")
         return fields
 
-    @cached_property
+    @lazy
     def _names(self) -> frozenset[str]:
         written = self._decoded or (name for name, _ in self._fields)
         return frozenset(name.strip().lower() for name in written)
@@ -82,12 +82,12 @@ class Head:
             return ""
         return next((value for written, value in self._fields if written.lower() == wanted), "")
 
-    @cached_property
+    @lazy
     def headers(self) -> CIMultiDictProxy[str]:
         """Every header in its order, decoded; looked up in any case."""
         return CIMultiDictProxy(CIMultiDict((name, words_decoded(value)) for name, value in self._fields))
 
-    @cached_property
+    @lazy
     def subject(self) -> str:
         """The first Subject; empty without one."""
         subject = self._decoded.get("Subject", _NONE)[0] if self._is_once(b"subject") else ""
@@ -95,7 +95,7 @@ class Head:
             return words_decoded(self._first("Subject"))
         return one_line(subject)
 
-    @cached_property
+    @lazy
     def from_(self) -> Address | None:
         """The first address in From."""
         written = self._decoded.get("From", _NONE)[0] if self._is_once(b"from") else ""
@@ -106,22 +106,22 @@ class Head:
         addresses = self._checked("From", lambda fast: [fast.from_] if fast.from_ else [])
         return addresses[0] if addresses else None
 
-    @cached_property
+    @lazy
     def to(self) -> list[Address]:
         """The addresses in To."""
         return self._checked("To", lambda fast: fast.to)
 
-    @cached_property
+    @lazy
     def cc(self) -> list[Address]:
         """The addresses in Cc."""
         return self._checked("Cc", lambda fast: fast.cc)
 
-    @cached_property
+    @lazy
     def bcc(self) -> list[Address]:
         """The addresses in Bcc."""
         return self._checked("Bcc", lambda fast: fast.bcc)
 
-    @cached_property
+    @lazy
     def reply_to(self) -> list[Address]:
         """The addresses in Reply-To."""
         return self._checked("Reply-To", lambda fast: fast.reply_to)
@@ -144,7 +144,7 @@ class Head:
             self.defects.append(f"{name}: not all addresses can be read")
         return addresses
 
-    @cached_property
+    @lazy
     def date(self) -> datetime | None:
         """The Date header in UTC, one without a zone as if it were; None if it cannot be read."""
         value = self._first("Date")

@@ -1,13 +1,12 @@
 """A mail that is parsed as far as it is asked."""
 
-from functools import cached_property
-
 from fastmail_ingest.model.mime.attachment import Attachment
 from fastmail_ingest.model.mime.bounds import bounded
 from fastmail_ingest.model.mime.charset import decoded
 from fastmail_ingest.model.mime.delivery_report import DeliveryReport, delivery_report
 from fastmail_ingest.model.mime.head import Head
 from fastmail_ingest.model.mime.html_text import HTML_CHARS_MAX, text_of_html
+from fastmail_ingest.model.mime.lazy import lazy
 from fastmail_ingest.model.mime.parts import Parts
 
 # A handler searches a text as a whole; "War and Peace" has 3 million characters. Attachments have no such
@@ -27,30 +26,30 @@ class Mail:
         self._parts = Parts(within)
         self.head = Head(within.head, self._parts.headers, within.defects)
 
-    @cached_property
+    @lazy
     def text(self) -> str:
         """The text/plain parts, a line apart; empty if there are none."""
         return self._text_of("text/plain")
 
-    @cached_property
+    @lazy
     def html(self) -> str:
         """The text/html parts, a line apart; empty if there are none."""
         return self._text_of("text/html")
 
-    @cached_property
+    @lazy
     def body_text(self) -> str:
         """The text, or else that of the HTML; lines end with LF."""
         if self.text.strip() or not self.html:
             return self.text.replace("\r\n", "\n").replace("\r", "\n")
         return text_of_html(self.html)
 
-    @cached_property
+    @lazy
     def attachments(self) -> list[Attachment]:
         """The parts that are not the text."""
         parts, texts = self._parts, frozenset(self._texts)
         return [Attachment(parts, number) for number in range(len(parts.all)) if number not in texts]
 
-    @cached_property
+    @lazy
     def delivery_report(self) -> DeliveryReport | None:
         """What its message/delivery-status part says; None without one."""
         status = self._parts.content_of_type("message/delivery-status", "message/global-delivery-status")
@@ -68,7 +67,7 @@ class Mail:
             or (sender is not None and sender.address.lower().startswith(("mailer-daemon", "postmaster")))
         )
 
-    @cached_property
+    @lazy
     def defects(self) -> list[str]:
         """What was damaged and repaired or left out, sorted; reads all but the attachments' contents."""
         head = self.head
@@ -78,7 +77,7 @@ class Mail:
             self._defects.append(f"html: {len(self.html)} characters, body_text is of {HTML_CHARS_MAX}")
         return sorted(set(self._defects))
 
-    @cached_property
+    @lazy
     def _texts(self) -> list[int]:
         """Which parts are the text: the nameless ones, or, if all have names, those that are no files."""
         texts = [number for number, part in enumerate(self._parts.all) if part.is_text]

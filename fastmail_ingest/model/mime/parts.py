@@ -1,6 +1,5 @@
 """All parts of a mail, each decoded when its content is asked for, and read once more if it is damaged."""
 
-from functools import cached_property
 from itertools import islice
 
 import fast_mail_parser
@@ -8,6 +7,7 @@ import fast_mail_parser
 from fastmail_ingest.model.mime.bounds import PARTS_MAX, Bounded
 from fastmail_ingest.model.mime.fast_parts import fast_parts
 from fastmail_ingest.model.mime.header_text import BROKEN
+from fastmail_ingest.model.mime.lazy import lazy
 from fastmail_ingest.model.mime.part import Part, Undecodable
 from fastmail_ingest.model.mime.stdlib_parts import stdlib_parts
 from fastmail_ingest.model.mime.traps import is_plain
@@ -35,7 +35,7 @@ class Parts:
         """The mail's headers as fast-mail-parser decodes them; empty if it did not read this mail."""
         return self._tree.headers if self._tree else {}
 
-    @cached_property
+    @lazy
     def all(self) -> list[Part]:
         """The parts in their order."""
         parts = self._found_fast() or self._again
@@ -81,6 +81,6 @@ class Parts:
         same = [each.content_type for each in again] == [each.content_type for each in self.all]
         return again[number] if same else None
 
-    @cached_property
+    @lazy
     def _again(self) -> list[Part]:
         return list(islice(stdlib_parts(self._whole, self.defects), PARTS_MAX + 1))

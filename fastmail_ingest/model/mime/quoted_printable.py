@@ -6,8 +6,8 @@ that is the last of its part, as in every mail of Apple's.
 
 import binascii
 import re
-from functools import cached_property
 
+from fastmail_ingest.model.mime.lazy import lazy
 from fastmail_ingest.model.mime.part import Undecodable
 
 _GOES_ON = (b"=\r\n", b"=\n")
@@ -27,7 +27,7 @@ class Travelled:
         self.whole = whole
         self._tries = 0
 
-    @cached_property
+    @lazy
     def is_ascii(self) -> bool:
         """Whether there is no byte above 127 in the mail."""
         return self.whole.isascii()
@@ -41,10 +41,12 @@ class Travelled:
             return content
         return self._read_again(content, size)
 
-    @cached_property
+    @lazy
     def _one_goes_on(self) -> bool:
         """Whether there is a part whose last line was to go on."""
-        return self.whole.endswith(_GOES_ON) or any(end in self.whole for end in _GOES_ON_BEFORE_DELIMITER)
+        first = self.whole.find(b"\n")
+        end = _GOES_ON_BEFORE_DELIMITER[0 if self.whole[first - 1 : first] == b"\r" else 1]
+        return self.whole.endswith(_GOES_ON) or end in self.whole
 
     def _read_again(self, content: bytes, size: int) -> bytes:
         self._tries += 1
