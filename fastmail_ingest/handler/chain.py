@@ -84,7 +84,7 @@ def _one_after_the_other(loaded: Sequence[Handler]) -> Callable[[Email], object]
                 continue
             if inspect.isawaitable(answer):
                 return answer  # refused by whoever calls us: nothing has been done yet
-            if handler.is_batch:
+            if handler.is_batch or isinstance(answer, (Retry, Reject)):
                 _raise_outcome(answer)
         return None
 
@@ -99,7 +99,7 @@ def _one_after_the_other_async(loaded: Sequence[Handler], calls: Sequence[_Call]
             answer = call(_given(handler, email))
             while inspect.isawaitable(answer):
                 answer = await answer
-            if handler.is_batch:
+            if handler.is_batch or isinstance(answer, (Retry, Reject)):
                 _raise_outcome(answer)
 
     return handle

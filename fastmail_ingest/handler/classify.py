@@ -24,7 +24,6 @@ _SAID: dict[str, dict[str, Priority]] = {
     "Importance": {"high": "high", "low": "low"},
     "Priority": {"urgent": "high", "non-urgent": "low"},
 }
-_BULK = frozenset({"bulk", "list", "junk"})
 _WORDS: dict[Problem, str] = {
     "no_sender": "it has no sender that can be read",
     "no_date": "it has no date that can be read",
@@ -112,8 +111,7 @@ class Classify:
 
 def is_automatic(email: Email) -> bool:
     """Whether it is not for its reader alone: sent by a program, in bulk, or by a mailing list (RFC 2919)."""
-    precedence = email.header("Precedence").strip().lower()
-    return email.is_auto_submitted or precedence in _BULK or "List-Id" in email.headers
+    return email.is_auto_submitted or email.is_bulk
 
 
 class ClassifyToStream:

@@ -18,7 +18,7 @@ import orjson
 from msgspec import Struct
 
 from fastmail_ingest.handler.place import PRIVATE_FILE, make_directory, sync_directory
-from fastmail_ingest.handler.sqlite_file import Schema, open_file, transaction
+from fastmail_ingest.handler.sqlite_file import Schema, identity, open_file, transaction
 
 INDEX_NAME = ".index.db"
 _DAY_S = 86400.0
@@ -56,20 +56,24 @@ class LineFiles:
     def __init__(self, setting: str, directory: Path, rotation: Rotation) -> None:
         self._setting, self._directory, self._rotation = setting, directory, rotation
         self._index: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
 
     def open(self) -> None:
         """Open the index and mend the files; raises ConfigError, OSError or sqlite3.Error."""
+        path = self._directory / INDEX_NAME
+        if self._index is not None and identity(path) != self._identity:
+            self.close()  # somebody has taken the directory away
         if self._index is not None:
             return
         make_directory(self._directory)
-        index = open_file(self._setting, self._directory / INDEX_NAME, _SCHEMA)
+        index = open_file(self._setting, path, _SCHEMA)
         try:
             with transaction(index):
                 self._mend(index)
         except BaseException:
             index.close()
             raise
-        self._index = index
+        self._index, self._identity = index, identity(path)
 
     def close(self) -> None:
         """Close the index."""
@@ -126,7 +130,12 @@ class LineFiles:
         return too_large or (self._rotation.daily and not file.path.name.startswith(f"mails-{day}."))
 
     def _mend(self, index: sqlite3.Connection) -> None:
-        """Take over files that the index does not know: it was lost. Cut off what is torn at their ends."""
+        """Take over files that the index does not know, cut off what is torn at their ends.
+
+        Either the index was lost, or a writer died after it had begun a new file: then the one before it has
+        lines that the index does not know, too.
+        """
+        self._mend_newest(index)
         known = {name for (name,) in index.execute("SELECT name FROM files")}
         found = sorted(path for path in self._directory.iterdir() if _NAME.fullmatch(path.name))
         for path in found:
@@ -134,6 +143,8 @@ class LineFiles:
                 file = _File(path, 0, fresh=True)
                 size = _mended(index, file, path.stat().st_mtime, foreign_lines=True)
                 index.execute("INSERT INTO files (name, size) VALUES (?, ?)", (path.name, size))
+
+    def _mend_newest(self, index: sqlite3.Connection) -> None:
         row = index.execute("SELECT name, size FROM files ORDER BY number DESC LIMIT 1").fetchone()
         if row is not None:
             file = _File(self._directory / row[0], row[1], fresh=not row[1])

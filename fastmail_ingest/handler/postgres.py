@@ -17,6 +17,13 @@ _CONNECT_TIMEOUT_S = 10
 # A server that is gone without a word must not hold a worker for the hours that TCP would wait.
 _TCP_TIMEOUT_MS = 30_000
 _KEEPALIVE_S = 10
+# A standby, a table that somebody dropped, a right that was taken away: of no mail more than of another.
+_NO_MAIL_IS_TO_BLAME = (
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InsufficientPrivilege,
+)
 
 
 class Postgres:
@@ -67,12 +74,19 @@ class Postgres:
             self._write(rows, enclosed)
 
     def _write(self, rows: Rows, enclosed: dict[str, list[Enclosed]]) -> None:
-        connection = self._connected()
         try:
+            connection = self._connected()
             with connection.transaction():
                 self._table.insert(connection, rows, enclosed)
+        except _NO_MAIL_IS_TO_BLAME as error:
+            self._close()  # after a failover there is another server behind the same name
+            said = " ".join(str(error).split())
+            raise psycopg.OperationalError(
+                f"[postgres] {said}. remedy: see that url leads to the server that takes writes, and that "
+                "the user may write to its tables; mails wait meanwhile"
+            ) from error
         finally:
-            if connection.closed or connection.broken:
+            if self._connection is not None and (self._connection.closed or self._connection.broken):
                 self._close()
 
     def _connected(self) -> psycopg.Connection:

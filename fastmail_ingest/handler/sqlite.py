@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 from fastmail_ingest.config.boxed_files import SqliteConfig
 from fastmail_ingest.handler.place import check_file
 from fastmail_ingest.handler.record import COLUMNS, Enclosed, Record, enclosed_in, record_of
-from fastmail_ingest.handler.sqlite_file import Schema, open_file, transaction
+from fastmail_ingest.handler.sqlite_file import Schema, identity, open_file, transaction
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.handler import batch_handler
 
@@ -53,6 +53,7 @@ class Sqlite:
         check_file(_SETTING, self._path)
         self._section = section
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._lock = threading.Lock()
 
     def startup(self) -> None:
@@ -63,9 +64,7 @@ class Sqlite:
     def shutdown(self) -> None:
         """Close the file."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._close()
 
     @batch_handler
     def __call__(self, emails: Sequence[Email]) -> None:
@@ -78,9 +77,17 @@ class Sqlite:
                     connection.executemany(_ATTACHMENT, [_attachment(row[0], each) for each in enclosed])
 
     def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and identity(self._path) != self._identity:
+            self._close()  # somebody has taken the file away: to go on would lose mails
         if self._connection is None:
             self._connection = open_file(_SETTING, self._path, _SCHEMA)
+            self._identity = identity(self._path)
         return self._connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _raw(self, email: Email) -> bytes | None:
         return email.raw if self._section.raw else None

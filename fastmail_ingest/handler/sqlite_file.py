@@ -48,6 +48,18 @@ def open_file(setting: str, path: Path, schema: Schema) -> sqlite3.Connection:
     return connection
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at `path` from another one that takes its place; None if there is none.
+
+    A file that is removed or renamed goes on taking rows, which nobody will ever find.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _use_wal(connection: sqlite3.Connection) -> None:
     """Several may open a new file at once, and for this change alone SQLite does not wait for its lock."""
     deadline = time.monotonic() + _BUSY_S

@@ -1,7 +1,6 @@
 """The mail as a handler sees it: what the server said at once, what MIME says when asked."""
 
 import io
-import re
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -10,14 +9,13 @@ from multidict import CIMultiDictProxy
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.envelope import Envelope
 from fastmail_ingest.model.lane import Lane
-from fastmail_ingest.model.mime import Address, Attachment, Mail
+from fastmail_ingest.model.mime import Address, Attachment, Mail, signs
 from fastmail_ingest.model.mime.delivery_report import DeliveryReport, RecipientStatus
 from fastmail_ingest.model.mime.header_text import one_line
 
 __all__ = ["Address", "Attachment", "DeliveryReport", "Email", "RecipientStatus"]
 
 _PREVIEW_CHARS = 200
-_MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
 
 
 class Email:
@@ -204,17 +202,17 @@ class Email:
     def message_id(self) -> str:
         """The Message-ID header without angle brackets; a hint only, senders reuse it."""
         written = self.header("Message-ID")
-        return next(iter(_message_ids(written)), written.strip().strip("<>"))
+        return next(iter(signs.message_ids(written)), written.strip().strip("<>"))
 
     @property
     def in_reply_to(self) -> str:
         """The message id of the mail that this one answers; empty if it answers none."""
-        return next(iter(_message_ids(self.header("In-Reply-To"))), "")
+        return next(iter(signs.message_ids(self.header("In-Reply-To"))), "")
 
     @property
     def references(self) -> list[str]:
         """The message ids of the mails before this one in its thread, the oldest first."""
-        return _message_ids(" ".join(self.header_all("References")))
+        return signs.message_ids(" ".join(self.header_all("References")))
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -236,15 +234,12 @@ class Email:
     @property
     def is_auto_submitted(self) -> bool:
         """Whether a program sent it by itself, so that no answer is wanted: RFC 3834, 5, and older signs."""
-        submitted = self.header("Auto-Submitted").partition(";")[0].strip().lower()
-        if submitted:
-            return submitted != "no"
-        return (
-            self.header("Return-Path").strip() == "<>"
-            or self.header("Precedence").strip().lower() in ("auto_reply", "junk")
-            or any(name in self.headers for name in ("X-Autoreply", "X-Autorespond"))
-            or self.delivery_report is not None
-        )
+        return signs.is_auto_submitted(self.headers) or self.delivery_report is not None
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it went to many: a mailing list (RFC 2919), a newsletter (RFC 2369), Precedence."""
+        return signs.is_bulk(self.headers)
 
     # --- what the parts say --------------------------------------------------------------------
 
@@ -285,20 +280,12 @@ class Email:
         report = self.delivery_report
         if report is not None:
             return bool(report.failed)
-        if "X-Failed-Recipients" in self.headers:  # Exim, Gmail
-            return True
-        daemon = self.sender.partition("@")[0].lower() in ("mailer-daemon", "postmaster", "")
-        return daemon and self.header("Return-Path").strip() == "<>"
+        return signs.is_bounce_in_words(self.headers, self.sender)
 
     @property
     def defects(self) -> list[str]:
         """What was damaged in this mail and repaired or left out; empty for a sound mail."""
         return self._mail.defects
-
-
-def _message_ids(value: str) -> list[str]:
-    """Those in angle brackets (RFC 5322, 3.6.4), or, if a program left them out, the words with an @."""
-    return _MESSAGE_ID.findall(value) or [word for word in value.split() if "@" in word]
 
 
 def _short(text: str, chars: int = 60) -> str:

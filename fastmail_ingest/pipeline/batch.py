@@ -42,7 +42,7 @@ def handle_inline(
         outcome = None
         try:
             if (answer := function(opened.email)) is not None:
-                _refuse_awaitable(answer)
+                _heed(answer)
         except BaseException as error:
             _leave_if_twin()
             outcome = judge.decide(opened, error)
@@ -104,8 +104,14 @@ def _leave_if_twin() -> None:
         os._exit(os.EX_SOFTWARE)
 
 
-def _refuse_awaitable(answer: object) -> None:
-    """A sync function that returns a coroutine has done nothing yet: it must not count as done."""
+def _heed(answer: object) -> None:
+    """What a handler returns means nothing, but for what must not count as done.
+
+    A coroutine of a sync function has done nothing yet; Retry and Reject are returned by batch handlers, so
+    that one mail's handler may do it by mistake.
+    """
+    if isinstance(answer, (Retry, Reject)):
+        raise answer
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()
@@ -128,7 +134,7 @@ async def handle_one(
     try:
         async with deadline:
             if (answer := await call(opened.email)) is not None:
-                _refuse_awaitable(answer)
+                _heed(answer)
     except asyncio.CancelledError:
         if _we_are_cancelled():
             raise

@@ -137,13 +137,15 @@ class Supervised:
         """The deaths of children that the log tells of."""
         found: list[Ended] = []
         for text in self.log.read_text(errors="replace").splitlines():
-            if not text.startswith("{"):
-                continue
-            line = json.loads(text)
+            try:
+                line = json.loads(text)
+                message = line["message"]
+            except (ValueError, TypeError, KeyError):
+                continue  # a handler may print what it likes
             for pattern, killed in ((_DIED, False), (_KILLED, True)):
-                if match := pattern.search(line["message"]):
+                if match := pattern.search(message):
                     at = datetime.fromisoformat(line["time"]).timestamp()
-                    found.append(Ended(int(match[1]), at, killed, line["message"]))
+                    found.append(Ended(int(match[1]), at, killed, message))
         return found
 
     def tail(self, lines: int) -> list[str]:

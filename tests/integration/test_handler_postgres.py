@@ -194,3 +194,38 @@ def test_without_psycopg_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(HandlerLoadError, match=r"pip install 'fastmail-ingest\[postgres\]'"):
         load(Config(handler=HandlerConfig(target="postgres")), [])
+
+
+def refused_by_the_server(made: Postgres) -> None:
+    with pytest.raises(psycopg.OperationalError, match="leads to the server that takes writes") as raised:
+        made([mail(0)])
+    assert speaks_of_a_dependency(raised.value, frozenset(BreakerConfig().errors))
+
+
+def test_a_server_that_became_a_standby_is_left_for_the_one_that_took_over(
+    postgres: PostgresServer, table: str, admin: psycopg.Connection
+) -> None:
+    made = handler(postgres, table)
+    made._connection.execute("SET default_transaction_read_only = on")
+    made([mail(0)])  # by a new connection
+    assert len(ids(admin, table)) == 1
+
+
+def test_of_a_standby_no_mail_is_to_blame(postgres: PostgresServer, table: str) -> None:
+    made = handler(postgres, table)
+    made.shutdown()
+    url = (
+        f"{postgres.url()}{'&' if '?' in postgres.url() else '?'}options=-cdefault_transaction_read_only%3Don"
+    )
+    made._section = PostgresConfig(url=url, table=table)
+    refused_by_the_server(made)
+
+
+def test_tables_that_were_dropped_are_made_anew(
+    postgres: PostgresServer, table: str, admin: psycopg.Connection
+) -> None:
+    made = handler(postgres, table)
+    admin.execute(f"DROP TABLE {table}, {table}_attachments")
+    admin.commit()
+    made([mail(0)])
+    assert len(ids(admin, table)) == 1

@@ -143,3 +143,16 @@ def test_a_wrong_place_is_refused_before_anything_starts(tmp_path: Path) -> None
         with pytest.raises(HandlerLoadError, match=r"\[sqlite\] path.*remedy: "):
             Sqlite(SqliteConfig(path=str(wrong)))
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("taken_away", ["removed", "renamed"])
+def test_no_mail_is_written_into_a_file_that_is_gone(taken_away: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    made = handler(path)
+    made([mail(1)])
+    if taken_away == "removed":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "old.db")
+    made([mail(2)])
+    assert [row["id"] for row in rows(path)] == [mail(2).id]

@@ -30,6 +30,8 @@ def many(emails): seen.append(("many", emails))
 async def many_async(emails): seen.append(("many async", emails))
 @batch_handler
 def rejects(emails): return [Reject("not for us")]
+def returns(email): return Reject("not for us")
+async def returns_later(email): return Reject("not for us")
 @batch_handler
 def confuses(emails): return [None, None]
 async def answer(emails): return [Reject("not for us")]
@@ -233,3 +235,12 @@ def test_a_shutdown_that_fails_keeps_the_others_from_nothing() -> None:
 
     asyncio.run(hooks.shut_down([fails, lambda: closed.append(1)]))
     assert closed == [1]
+
+
+def test_an_outcome_that_is_returned_for_one_mail_is_heeded(module: ModuleType) -> None:
+    with pytest.raises(Reject):
+        load(config("returns", "one"), []).function("mail")
+    for names in (("returns", "three"), ("returns_later", "one")):
+        with pytest.raises(Reject):
+            asyncio.run(load(config(*names), []).function("mail"))
+    assert module.seen == []

@@ -4,6 +4,7 @@ import base64
 import errno
 import json
 import os
+import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,42 @@ def test_an_index_of_somebody_else_is_refused(tmp_path: Path) -> None:
         other.execute("CREATE TABLE theirs (x)")
     with pytest.raises(ConfigError, match="another program"):
         handler(tmp_path)
+
+
+def _dies_behind(directory: Path, file: str, mails: list[int]) -> tuple[int, int]:
+    """A process that writes these mails, and dies when this file's lines are on disk but the index knows nothing."""
+    ready, go = os.pipe(), os.pipe()
+    if (pid := os.fork()) == 0:
+        made, really = handler(directory, rotate_bytes=600), os.fsync
+
+        def fsync(number: int) -> None:
+            really(number)
+            if os.readlink(f"/proc/self/fd/{number}").endswith(file):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        os.fsync = fsync
+        os.write(ready[1], b".")
+        os.read(go[0], 1)
+        made([mail(number) for number in mails])
+        os._exit(1)
+    os.read(ready[0], 1)
+    return pid, go[1]
+
+
+def test_two_deaths_around_a_new_file_double_nothing(tmp_path: Path) -> None:
+    handler(tmp_path, rotate_bytes=600)([mail(0)])
+    first = _dies_behind(tmp_path, "0001.jsonl", [1, 2, 3])
+    second = _dies_behind(tmp_path, "0002.jsonl", [4])
+    for pid, go in (first, second):
+        os.write(go, b".")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    handler(tmp_path, rotate_bytes=600)([mail(number) for number in range(1, 5)])
+    assert sorted(ids(tmp_path)) == expected(5)
+
+
+def test_a_directory_that_is_taken_away_is_made_anew(tmp_path: Path) -> None:
+    made = handler(tmp_path / "kept")
+    made([mail(0)])
+    (tmp_path / "kept").rename(tmp_path / "old")
+    made([mail(1)])
+    assert ids(tmp_path / "old") + ids(tmp_path / "kept") == expected(2)

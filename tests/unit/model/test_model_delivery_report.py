@@ -65,6 +65,12 @@ def test_a_report_that_is_no_bounce(action: bytes, status: bytes) -> None:
     ("raw", "so"),
     [
         (b"From: MAILER-DAEMON@x.y\r\nReturn-Path: <>\r\n\r\nfailed", True),
+        (b"From: MAILER-DAEMON@x.y\r\nSubject: Undeliverable: hello\r\n\r\nfailed", True),
+        (
+            b"From: MAILER-DAEMON@x.y\r\nSubject: Warning: could not send message for past 4 hours\r\n\r\nwait",
+            False,
+        ),
+        (b"From: MAILER-DAEMON@x.y\r\nSubject: Delivery Status Notification (Delay)\r\n\r\nwait", False),
         (b"From: a@x.y\r\nX-Failed-Recipients: b@x.y\r\n\r\nfailed", True),
         (b"From: ann@x.y\r\nReturn-Path: <>\r\n\r\nI am away", False),
         (b"From: postmaster@x.y\r\nReturn-Path: <postmaster@x.y>\r\n\r\nhello", False),

@@ -136,6 +136,8 @@ def test_it_looks_harmless_in_a_terminal() -> None:
     [
         (b"Auto-Submitted: auto-replied; owner=x", True),
         (b"Auto-Submitted: no\r\nPrecedence: junk", False),
+        (b"Auto-Submitted: no (really)", False),
+        (b"Content-Type: multipart/report; report-type=disposition-notification; boundary=b", True),
         (b"Precedence: auto_reply", True),
         (b"Precedence: list", False),  # humans write to lists
         (b"X-Autoreply: yes", True),
@@ -219,3 +221,11 @@ def test_nothing_that_controls_a_terminal_is_in_a_field(control: str) -> None:
 def test_a_day_of_arrival_beyond_the_calendar(stamp: float) -> None:
     envelope = msgspec.structs.replace(email_of(b"")._envelope, internal_date=stamp)
     assert Email(envelope).internal_date is None
+
+
+@pytest.mark.parametrize(
+    "head", [b"Precedence: bulk", b"List-Id: <l.x.y>", b"List-Unsubscribe: <https://x.y>"]
+)
+def test_what_went_to_many(head: bytes) -> None:
+    assert email_of(head + b"\r\n\r\nx").is_bulk
+    assert not email_of(b"Subject: x\r\n\r\nx").is_bulk

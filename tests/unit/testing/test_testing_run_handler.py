@@ -298,3 +298,14 @@ def test_what_the_chaos_kit_exports_is_all_there() -> None:
         assert getattr(kit, name) is not None
     with pytest.raises(AttributeError, match="no attribute"):
         _ = kit.nothing
+
+
+def test_what_a_handler_returns_by_mistake_is_heeded() -> None:
+    def returns(email: Email) -> Reject:
+        return Reject("not for us")
+
+    async def returns_later(email: Email) -> Retry:
+        return Retry(after=5)
+
+    assert run_handler(returns, RAW).rejected
+    assert not run_handler(returns_later, RAW).done
