@@ -3,6 +3,7 @@
 import http.client
 import sys
 from ipaddress import ip_address
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,7 +13,9 @@ from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, ConfigErro
 from fastmail_ingest.model.printable import clean
 
 PATH = "/ready"
-_ANSWER_BYTES_MAX = 1 << 20
+_ANSWER_BYTES_MAX = 16 << 20  # /status of a thousand mailboxes and processes is 0.5 MB
+
+T = TypeVar("T")
 
 
 class Reason(msgspec.Struct):
@@ -68,10 +71,15 @@ def health(url: str, timeout_s: float, *, as_json: bool) -> int:
 
 def ask(url: str, timeout_s: float) -> Ready:
     """What the server at `url` answers. Raises NoAnswer, ConfigError for a wrong URL."""
+    return fetch(url, PATH, Ready, timeout_s)
+
+
+def fetch(url: str, path: str, kind: type[T], timeout_s: float) -> T:
+    """The document at `path` of the server at `url`. Raises NoAnswer, ConfigError for a wrong URL."""
     host, port = _host_and_port(url)
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
-        connection.request("GET", PATH)
+        connection.request("GET", path)
         response = connection.getresponse()
         status, body = response.status, response.read(_ANSWER_BYTES_MAX)
     except (OSError, http.client.HTTPException) as error:
@@ -79,9 +87,9 @@ def ask(url: str, timeout_s: float) -> Ready:
     finally:
         connection.close()
     try:
-        return msgspec.json.decode(body, type=Ready)
+        return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError:
-        raise NoAnswer(f"{PATH} is answered with {status}, and not as fastmail-ingest does") from None
+        raise NoAnswer(f"{path} is answered with {status}, and not as fastmail-ingest does") from None
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

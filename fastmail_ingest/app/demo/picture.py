@@ -8,12 +8,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from fastmail_ingest.app.operate.words import spark
 from fastmail_ingest.supervisor.role import Role
 from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
 from fastmail_ingest.telemetry.counters import Counter
 
 _SHOWN = ("worker", "producer", "maintenance")
-_SPARKS = " ▁▂▃▄▅▆▇█"
 _HISTORY = 48
 
 
@@ -46,12 +46,8 @@ class Picture:
             (f"{done:,}", "bold green"),
         )
         now_line = f"{rate:,.0f} mails/s   {latency_ms:.1f} ms from fetched to settled"
-        picture = Group(flow, Text(now_line), Text(self._spark(), style="green"), self._processes())
+        picture = Group(flow, Text(now_line), Text(spark(self._rates), style="green"), self._processes())
         return Panel(picture, title="fastmail-ingest demo", subtitle="Ctrl-C stops", expand=False)
-
-    def _spark(self) -> str:
-        highest = max([*self._rates, 1.0])
-        return "".join(_SPARKS[round(rate / highest * (len(_SPARKS) - 1))] for rate in self._rates)
 
     def _processes(self) -> Table:
         table = Table(box=None, pad_edge=False)

@@ -1,76 +1,58 @@
-"""`status`: how the stream, the accounts and their mailboxes stand."""
+"""`status`: how the stream, the accounts and their mailboxes stand, and what a running supervisor does."""
 
+import sys
 import time
-from collections.abc import Iterator, Sequence
 
 import msgspec
+from rich.text import Text
 
 from fastmail_ingest.app.operate import words
-from fastmail_ingest.config import Account
-from fastmail_ingest.model.standing import AccountStanding, MailboxStanding, StreamStanding
-from fastmail_ingest.stream.overview import Overview
+from fastmail_ingest.app.operate.looks import (
+    HTTP_TIMEOUT_S,
+    Looking,
+    RedisLook,
+    Seen,
+    SupervisorLook,
+    SupervisorSeen,
+)
+from fastmail_ingest.app.operate.status_parts import parts
+from fastmail_ingest.config import Config
+from fastmail_ingest.errors import StreamUnavailable
 
-__all__ = ["Overview", "show"]
+__all__ = ["say_json", "show"]
 
-_MB = 1e6
+# Two questions, and their answers may come in pieces.
+_SUPERVISOR_DEADLINE_S = 3 * HTTP_TIMEOUT_S
 
 
-def show(overview: Overview, accounts: Sequence[Account], *, as_json: bool) -> None:
-    """Print it."""
-    stream, found = overview.stream(), overview.accounts(accounts)
+def show(config: Config, *, as_json: bool) -> None:
+    """Look once and print it. Raises StreamUnavailable behind it if Redis says nothing."""
+    supervisor = Looking(SupervisorLook(config), None, lambda: None)
+    redis = RedisLook(config)
+    found = redis()
+    redis.close()
+    supervisor.wait(_SUPERVISOR_DEADLINE_S)
+    silent = SupervisorSeen(error=f"no answer over HTTP within {_SUPERVISOR_DEADLINE_S:.0f} s")
+    seen = Seen(time.time(), found, supervisor.latest(silent))
     if as_json:
-        words.say_json(msgspec.to_builtins({"stream": stream, "accounts": found}))
-        return
-    now = time.time()
-    words.say(_in_short(stream))
-    columns = ("account", "standing", "MB in 24 h", "of", "commands today")
-    rows = [_account_row(account, now) for account in found]
-    words.console().print(words.table(columns, rows, numbers=columns[2:]))
-    for account in found:
-        if account.standing != "ok":
-            words.say(f"{account.account}: {account.reason}", style="red")
-    columns = ("mailbox", "fresh", "last UID", "appended", "quarantined")
-    rows = [_mailbox_row(f"{account.account}/{each.mailbox}", each)
-            for account in found for each in account.mailboxes]  # fmt: skip
-    words.console().print(words.table(columns, rows, numbers=columns[1:]))
-    for account in found:
-        for each in account.mailboxes:
-            if each.refused is not None:
-                asked = f"asked {words.duration(max(0.0, now - each.refused.at))} ago"
-                said = f"{account.account}/{each.mailbox} is not served ({asked}): {each.refused.reason}"
-                words.say(said, style="red")
-    for line in _quarantined(found):
-        words.say(line)
+        say_json(seen)
+    elif seen.stream is not None or seen.supervisor.snapshot is not None:
+        console = words.console()
+        for part in parts(seen):
+            console.print(part, soft_wrap=isinstance(part, Text))
+    if found.error:
+        raise StreamUnavailable(found.error)
 
 
-def _in_short(stream: StreamStanding) -> str:
-    counts = (
-        f"{stream.to_handle} to handle",
-        f"{stream.waiting_for_retry} waiting for a retry",
-        f"{stream.dead} dead letters",
-    )
-    return f"stream: {', '.join(counts)}"
-
-
-def _account_row(account: AccountStanding, now: float) -> Sequence[object]:
-    until = f" for {words.duration(max(0.0, account.until - now))}" if account.standing != "ok" else ""
-    limit = account.bytes_allowed
-    return (
-        account.account, f"{account.standing}{until}", f"{account.bytes_in_24_h / _MB:.1f}",
-        f"{limit / _MB:.0f}" if limit else "any", account.commands_today,
-    )  # fmt: skip
-
-
-def _mailbox_row(name: str, mailbox: MailboxStanding) -> Sequence[object]:
-    ago_s = mailbox.fresh_s_ago
-    fresh = f"{words.duration(max(0.0, ago_s))} ago" if ago_s is not None else "never"
-    fresh = f"refused, {fresh}" if mailbox.refused else fresh
-    return name, fresh, mailbox.last_uid, mailbox.appended, len(mailbox.quarantined)
-
-
-def _quarantined(found: Sequence[AccountStanding]) -> Iterator[str]:
-    for account in found:
-        for mailbox in account.mailboxes:
-            for mail in mailbox.quarantined:
-                tried = f"tried {mail.tries} times, again {words.moment(mail.again_at)}"
-                yield f"{account.account}/{mailbox.mailbox} UID {mail.uid}: {tried}: {mail.reason}"
+def say_json(seen: Seen) -> None:
+    """Print one JSON object on one line."""
+    facts = {
+        "time": seen.time,
+        "stream": seen.redis.stream,
+        "accounts": seen.redis.accounts,
+        "redis_error": seen.redis.error,
+        "supervisor": seen.supervisor.snapshot,
+        "supervisor_error": seen.supervisor.error,
+    }
+    words.say_json(msgspec.to_builtins(facts))
+    sys.stdout.flush()

@@ -3,6 +3,7 @@ markup of a stranger's may reach the terminal.
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ __all__ = [
     "say_json",
     "say_json_list",
     "share",
+    "spark",
     "table",
     "to_json",
 ]
@@ -34,6 +36,7 @@ __all__ = [
 _WIDTH_OF_A_FILE = 200  # columns, where the output is no terminal
 _WIDTHS = {"id": 15, "mail": 24}
 PERCENT = 100
+_SPARKS = " ▁▂▃▄▅▆▇█"
 _DAY_S = 86_400
 _UNITS = ((_DAY_S, "d"), (3600, "h"), (60, "min"))
 
@@ -94,6 +97,13 @@ def duration(seconds: float) -> str:
         if abs(seconds) >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def spark(values: Iterable[float]) -> str:
+    """A small picture of values from 0 on, one character each."""
+    shown = list(values)
+    highest = max([*shown, 1.0])
+    return "".join(_SPARKS[math.ceil(value / highest * (len(_SPARKS) - 1))] for value in shown)
 
 
 class Bar:
