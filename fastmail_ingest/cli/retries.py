@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fastmail_ingest.cli.options import chosen, config_option, json_option
+from fastmail_ingest.cli.options import ask, chosen, config_option, json_option, yes_option
 
 
 @click.group()
@@ -38,9 +38,10 @@ def list_(limit: int | None, as_json: bool, config_path: Path | None) -> None:
 @retries.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that wait.")
+@yes_option
 @json_option
 @config_option
-def now(ids: tuple[str, ...], everything: bool, as_json: bool, config_path: Path | None) -> None:
+def now(ids: tuple[str, ...], everything: bool, yes: bool, as_json: bool, config_path: Path | None) -> None:
     """Give mails to the handler at once instead of when they are due: one attempt of each is used.
 
     ID is a mail's identity.
@@ -48,11 +49,13 @@ def now(ids: tuple[str, ...], everything: bool, as_json: bool, config_path: Path
     \b
     Examples:
       fastmail-ingest retries now support:INBOX:7:12
-      fastmail-ingest retries now --all
+      fastmail-ingest retries now --all --yes
     """
     from fastmail_ingest.app.operate import retries as work  # noqa: PLC0415
 
     if bool(ids) == everything:
         raise click.UsageError("say which mails are meant: IDs, or --all")
     with work.RetrySchedule.of(chosen(config_path)) as schedule:
+        if everything and len(schedule):
+            ask(f"Give {len(schedule)} mails to the handler now, and use up one attempt of each?", yes=yes)
         work.now(schedule, ids, everything=everything, as_json=as_json)

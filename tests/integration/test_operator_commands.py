@@ -221,7 +221,7 @@ def test_retries(shell: Shell, stream: Operated) -> None:
     assert (found["total"], found["retries"][0]["failures"]) == (3, 1)
     assert 4900 < found["retries"][0]["due_in_s"] <= 5000
     assert shell.json("retries", "now", "a:INBOX:7:1") == {"moved": 1}
-    assert shell("retries", "now", "--all") == 0
+    assert shell("retries", "now", "--all", "--yes") == 0
     assert "2 mails go" in shell.out
     assert_invariants(stream.client)
 
@@ -282,7 +282,7 @@ def test_wrong_words_are_refused(shell: Shell, words: tuple[str, ...], said: str
 
 
 @pytest.mark.parametrize(
-    "words", [*READING, ("dead", "clear", "--yes"), ("retries", "now", "--all"), ("audit",)]
+    "words", [*READING, ("dead", "clear", "--yes"), ("retries", "now", "--all", "--yes"), ("audit",)]
 )
 def test_redis_away(tmp_path: Path, words: tuple[str, ...]) -> None:
     account = '[[accounts]]\nname = "a"\nhost = "127.0.0.1"\nport = 1\nuser = "u"\npassword = "p"\n'
@@ -356,7 +356,7 @@ def test_the_whole_way_beside_a_supervisor(tmp_path: Path, stream: Operated, sim
         wait_until(lambda: len(stream.letter_ids()) == 5, "five mails are dead letters")
         wait_until(lambda: shell.json("retries", "list")["total"] == 5, "five mails wait")
         assert shell.json("dead", "replay", "--all", "--yes")["replayed"] == 5
-        assert shell.json("retries", "now", "--all")["moved"] == 5
+        assert shell.json("retries", "now", "--all", "--yes")["moved"] == 5
         wait_until(lambda: shell.json("ledger", "show")["handled"] == 10, "all mails are handled")
         assert sorted(attempt for _, attempt in run.calls()) == [1] * 10 + [2] * 10
         assert shell.json("audit")["verdict"].startswith("no gap, no double in 10 mails")

@@ -41,7 +41,8 @@ def examined(
         _compare(path, manifest, prefix, step)
         if manifest.blob_count > len(blobs_of(path)):
             notes.append(f"of its {manifest.blob_count} large mails only {len(blobs_of(path))} are there")
-    binary, facts = check_with_any(path, binaries, timeout_s)
+    with words.busy("check"):
+        binary, facts = check_with_any(path, binaries, timeout_s)
     return Candidate(path, binary, facts, manifest, {blob.name: blob for blob in blobs_of(path)}, notes)
 
 

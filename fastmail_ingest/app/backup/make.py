@@ -102,7 +102,8 @@ class _Maker:
                 place.unlink(missing_ok=True)
             return copied, False
         password = self._config.redis.password
-        copy_over_network(self._snapshots.url, password, target, self._timeout_s, self._wait)
+        with words.busy("snapshot over the network"):
+            copy_over_network(self._snapshots.url, password, target, self._timeout_s, self._wait)
         with words.progress("checksum", target.stat().st_size) as bar:
             return copying.made_durable(target, self._step(bar)), True
 
@@ -117,7 +118,8 @@ class _Maker:
         why: object = "there is no redis-server and no valkey-server on PATH"
         if binaries := find_binaries():
             try:
-                return version_of(check_with_any(rdb, binaries, self._timeout_s)[0])
+                with words.busy("check"):
+                    return version_of(check_with_any(rdb, binaries, self._timeout_s)[0])
             except UncheckedSnapshot as error:
                 why = error
         self._notes.append(f"only its checksum was taken, no server has read it: {why}")

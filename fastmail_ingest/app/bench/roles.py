@@ -104,35 +104,28 @@ def new_mails(key: MailboxKey, uids: Sequence[int], mails: Corpus) -> list[NewMa
     return made
 
 
-def run_referee(plan: BenchPlan, quiet: bool, child: Child) -> int:
+def run_referee(plan: BenchPlan, child: Child) -> int:
     """Show the progress; end when every mail is settled, or nothing moves any more."""
+    from fastmail_ingest.app.operate.progress import progress  # noqa: PLC0415 - no other child draws
+
     child.slot.ready()
-    if quiet:
-        _watch(plan, child, lambda _: None)
-    else:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        from rich.console import Console  # noqa: PLC0415
-
-        with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
-            task = progress.add_task("mails settled", total=plan.emails)
-            _watch(plan, child, lambda settled: progress.update(task, completed=settled))
+    with progress("mails settled", plan.emails) as bar:
+        _watch(plan, child, bar)
     measure_private_memory(child.table)
     return EXIT_OK
 
 
-def _watch(plan: BenchPlan, child: Child, show: Callable[[int], None]) -> None:
-    moved_at, before = time.monotonic(), -1
+def _watch(plan: BenchPlan, child: Child, bar: Callable[[int], None]) -> None:
+    moved_at, before = time.monotonic(), 0
     outcomes = (Counter.DONE, Counter.DEAD)
     while (settled := sum(child.table.total(outcome) for outcome in outcomes)) < plan.emails:
         if settled != before:
+            bar(settled - before)
             moved_at, before = time.monotonic(), settled
         elif time.monotonic() - moved_at > _STALLED_S:
             child.slot.message = (
                 f"nothing was settled for {_STALLED_S:.0f} s; {settled} of {plan.emails} were"
             )
             return
-        show(settled)
         time.sleep(_LOOK_EVERY_S)
-    show(settled)
+    bar(settled - before)

@@ -42,7 +42,7 @@ def _measure(plan: BenchPlan, directory: Path, *, as_json: bool) -> int:
     household.check_redis()
     roles = [
         *_roles(household, plan, mails, port),
-        _referee(household, plan, quiet=as_json or not sys.stderr.isatty()),
+        _referee(household, plan),
     ]
     table = slot_table(roles, household.runtime)
     supervisor = Supervisor(roles, table, _SETTLED_TIMEOUT_S)
@@ -76,8 +76,8 @@ def _roles(household: Household, plan: BenchPlan, mails: Corpus, port: int) -> l
     return [*roles, server]
 
 
-def _referee(household: Household, plan: BenchPlan, *, quiet: bool) -> Role:
+def _referee(household: Household, plan: BenchPlan) -> Role:
     return Role(
-        "referee", STAGE_PRODUCER, lambda child: run_referee(plan, quiet, child),
+        "referee", STAGE_PRODUCER, lambda child: run_referee(plan, child),
         household.runtime.restart_policy, finite=True,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from fastmail_ingest.app.operate import words
 from fastmail_ingest.model.identity import identify
 from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
 from fastmail_ingest.policy import uidplan
@@ -64,12 +65,16 @@ class MailboxAuditor:
         state = source.examine(key.mailbox)
         cursor = uidplan.start(stored, state)
         self._forgettable_before_s = self._horizon_s(key)
-        for mails in listed(source, state):
-            found.mails += len(mails)
-            behind = [mail for mail in mails if mail.uid <= cursor.last_uid]
-            found.to_fetch += len(mails) - len(behind)
-            for at in range(0, len(behind), _STATES_AT_ONCE):
-                self._compare(found, named(key, cursor.uid_validity, behind[at : at + _STATES_AT_ONCE]))
+        with words.progress(f"audit {key}, UIDs", max(0, state.uid_next - 1)) as bar:
+            looked_at = 0
+            for mails in listed(source, state):
+                found.mails += len(mails)
+                behind = [mail for mail in mails if mail.uid <= cursor.last_uid]
+                found.to_fetch += len(mails) - len(behind)
+                for at in range(0, len(behind), _STATES_AT_ONCE):
+                    self._compare(found, named(key, cursor.uid_validity, behind[at : at + _STATES_AT_ONCE]))
+                bar(mails[-1].uid - looked_at)
+                looked_at = mails[-1].uid
         self._look_again(found, key, cursor)
         return found
 

@@ -143,7 +143,8 @@ def _connected(config: Config, account: Account) -> Connection:
 
 def _stream(config: Config, inspection: Inspection) -> StreamAudit:
     census = inspection.census()
-    doubles = list(inspection.doubles())
+    with words.busy("look for doubles in the stream"):
+        doubles = list(inspection.doubles())
     # Once more: an entry of another program is in no book until a worker has seen it.
     census = census if census.agrees else inspection.census()
     configured = {f"{each.name}:{mailbox}" for each in config.accounts for mailbox in each.mailboxes}

@@ -210,11 +210,12 @@ def _survey(
             state = source.examine(stored.key.mailbox)
             if uidplan.start(stored.cursor, state) != stored.cursor:
                 found.note = "the server has given up its UIDs: it is read anew in any case"
-            for mails in listed(source, state, before(source)):
-                behind = [mail for mail in mails if mail.uid <= stored.cursor.last_uid]
-                _count(found, cursors, list(named(stored.key, stored.cursor.uid_validity, behind)))
-                if len(behind) < len(mails):
-                    return
+            with words.busy(f"look at what is in {stored.key}"):
+                for mails in listed(source, state, before(source)):
+                    behind = [mail for mail in mails if mail.uid <= stored.cursor.last_uid]
+                    _count(found, cursors, list(named(stored.key, stored.cursor.uid_validity, behind)))
+                    if len(behind) < len(mails):
+                        return
     except StreamUnavailable:
         raise
     except FastmailIngestError as error:

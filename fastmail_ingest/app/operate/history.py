@@ -86,7 +86,8 @@ def import_history(config: Config, order: HistoryOrder, ask: Callable[[str], Non
     """Say what it costs, `ask`, and do it; print what came of it, and return the exit code."""
     account = account_of(config, order.account)
     with Inspection.of(config) as inspection:
-        plan, estimate = _look(config, account, order, inspection)
+        with words.busy(f"look at what is in {account.name}/{order.mailbox}"):
+            plan, estimate = _look(config, account, order, inspection)
         if order.dry_run:
             _say_estimate(order, account, estimate, as_json=as_json)
             return EXIT_OK

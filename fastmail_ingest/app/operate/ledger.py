@@ -55,7 +55,8 @@ def consequences(memory: LedgerMemory, before: str | None) -> str:
 
 def clear(memory: LedgerMemory, before: str | None, *, as_json: bool) -> None:
     """Forget."""
-    forgotten = memory.clear(before)
+    with words.busy("forget"):
+        forgotten = memory.clear(before)
     if as_json:
         words.say_json({"forgotten": forgotten})
     else:

@@ -63,7 +63,7 @@ def _head(seen: Seen) -> Iterator[Text]:
         yield _line(f"not ready: {count} reason{'' if count == 1 else 's'}", _BAD)
     for reason in snapshot.reasons:
         yield from _reason(reason, seen.time)
-    yield _flow(snapshot.rates, found.history)
+    yield _flow(snapshot.rates, found.history, snapshot.time)
     yield _line(_latency(snapshot.rates))
 
 
@@ -75,18 +75,24 @@ def _reason(reason: ReasonStanding, now: float) -> Iterator[Text]:
         yield _line(f"    remedy: {reason.remedy}")
 
 
-def _flow(rates: Rates, history: Series | None) -> Text:
+def _flow(rates: Rates, history: Series | None, now: float) -> Text:
     line = _line(
         f"mails/s: {rates.fetched_per_s:,.1f} fetched, {rates.handled_per_s:,.1f} handled, "
         f"{rates.retried_per_s:,.1f} to be retried, {rates.dead_per_s:,.1f} dead"
     )
-    if history is not None and history.time:
-        shown = history.handled_per_s[-_SPARKS_SHOWN:]
+    shown = _whole_steps(history, now)[-_SPARKS_SHOWN:] if history is not None else []
+    if history is not None and shown:
         minutes = words.duration(len(shown) * history.step_s)
         line.append(f"\nhandled in {minutes}: ")
         line.append(words.spark(shown), style="green")
         line.append(f" at most {max(shown):,.1f}/s")
     return line
+
+
+def _whole_steps(history: Series, now: float) -> list[float]:
+    """The last step has just begun: in it, all seems to slow down."""
+    return [rate for at, rate in zip(history.time, history.handled_per_s, strict=True)
+            if at + history.step_s <= now]  # fmt: skip
 
 
 def _latency(rates: Rates) -> str:
@@ -105,17 +111,21 @@ def _breakers(snapshot: Snapshot) -> Iterator[Text]:
 
 
 def _processes(found: Sequence[ProcessStanding], now: float) -> ConsoleRenderable:
-    columns = ("process", "pid", "doing", "handled", "fetched", "MB", "CPU %", "up")
-    rows = [_process_row(each, now) for each in found]
-    return words.table(columns, rows, numbers=("pid", *columns[3:]))
+    # Cut and not wrapped: what somebody does changes, and no row below shall jump.
+    columns = ("process", "pid", "handled", "fetched", "MB", "CPU %", "up", "doing")
+    table = words.table(columns, [_process_row(each, now) for each in found], numbers=columns[1:-1])
+    for column in table.columns:
+        column.no_wrap = True
+    table.columns[-1].overflow = "ellipsis"
+    return table
 
 
 def _process_row(process: ProcessStanding, now: float) -> Sequence[object]:
     return (
-        process.role, process.pid, process.doing, process.handled or "", process.fetched or "",
+        process.role, process.pid, process.handled or "", process.fetched or "",
         "" if process.rss_bytes is None else f"{process.rss_bytes / _MB:.0f}",
         "" if process.cpu is None else f"{process.cpu * words.PERCENT:.0f}",
-        words.duration(max(0.0, now - process.since)),
+        words.duration(max(0.0, now - process.since)), process.doing,
     )  # fmt: skip
 
 

@@ -5,19 +5,20 @@ markup of a stranger's may reach the terminal.
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console, JustifyMethod
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from fastmail_ingest.app.operate.progress import PERCENT, Bar, busy, progress, share
 from fastmail_ingest.model.printable import clean, clean_lines
 
 __all__ = [
     "PERCENT",
+    "Bar",
+    "busy",
     "clean",
     "clean_lines",
     "console",
@@ -35,7 +36,6 @@ __all__ = [
 
 _WIDTH_OF_A_FILE = 200  # columns, where the output is no terminal
 _WIDTHS = {"id": 15, "mail": 24}
-PERCENT = 100
 _SPARKS = " ▁▂▃▄▅▆▇█"
 _DAY_S = 86_400
 _UNITS = ((_DAY_S, "d"), (3600, "h"), (60, "min"))
@@ -104,36 +104,3 @@ def spark(values: Iterable[float]) -> str:
     shown = list(values)
     highest = max([*shown, 1.0])
     return "".join(_SPARKS[math.ceil(value / highest * (len(_SPARKS) - 1))] for value in shown)
-
-
-class Bar:
-    """Hears of each step how many things were done in it."""
-
-    def __init__(self, bar: Progress, what: str, total: int) -> None:
-        self._bar = bar
-        self._task = bar.add_task(what, total=total)
-
-    def __call__(self, count: int) -> None:
-        """Note that so many more are done."""
-        self._bar.advance(self._task, count)
-
-
-def share(bar: Bar) -> Callable[[float], None]:
-    """For a bar with a total of PERCENT: hears which share of the whole is done."""
-    shown = 0
-
-    def show(done: float) -> None:
-        nonlocal shown
-        bar(max(0, int(done * PERCENT) - shown))
-        shown = max(shown, int(done * PERCENT))
-
-    return show
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Bar]:
-    """A progress bar on a terminal; elsewhere nothing."""
-    shown = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as bar:
-        yield Bar(bar, what, total)
