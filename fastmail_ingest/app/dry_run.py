@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
+import msgspec
 
 from fastmail_ingest.app.credentials import tokens_of
+from fastmail_ingest.app.operate import words
 from fastmail_ingest.app.producer_role import connections
-from fastmail_ingest.config import Config, mask_url
+from fastmail_ingest.config import Account, Config, mask_url
 from fastmail_ingest.errors import EXIT_OK, EXIT_UNAVAILABLE, FastmailIngestError
 from fastmail_ingest.handler.chain import load as load_handler
 from fastmail_ingest.handler.modules import search_paths
-from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey, MailboxState
+from fastmail_ingest.model.mailbox import Cursor, Fetched, MailboxKey
 from fastmail_ingest.model.mime import Mail
 from fastmail_ingest.policy import uidplan
 from fastmail_ingest.source.mailbox import Connection
@@ -25,55 +25,89 @@ from fastmail_ingest.stream.server import OwnServer, find_binary
 SHOWN_PER_MAILBOX = 20
 
 
-def dry_run(config: Config, config_path: Path | None) -> int:
-    """Print each mailbox with the mails that a real run would hand to the handler."""
-    out = Console(soft_wrap=True)
+class FoundMail(msgspec.Struct, frozen=True):
+    """A mail that would be handled."""
+
+    uid: int
+    size_bytes: int
+    sender: str
+    subject: str
+
+
+class FoundMailbox(msgspec.Struct):
+    """A mailbox: the mails in it, those that would be handled, and the first of them."""
+
+    account: str
+    mailbox: str
+    mails: int
+    to_handle: int = 0
+    to_handle_bytes: int = 0
+    first: list[FoundMail] = []
+
+
+class DryRun(msgspec.Struct):
+    """All that was found; `redis_error` if it is unknown what was handled, `errors` of mail servers."""
+
+    handlers: list[str]
+    redis_error: str = ""
+    mailboxes: list[FoundMailbox] = []
+    errors: list[str] = []
+
+
+def dry_run(config: Config, config_path: Path | None, *, as_json: bool) -> int:
+    """Print each mailbox with the mails that a real run would hand to the handler; returns the exit code."""
     load_handler(config, search_paths(config_path))
-    out.print(
-        f"dry run: nothing is written; handler would be [bold]{escape(', '.join(config.handler.targets))}[/]"
-    )
-    ledger = _ledger(config, out)
-    failed = False
+    found = DryRun(list(config.handler.targets))
+    if not as_json:
+        words.say(f"dry run: nothing is written; handler would be {', '.join(found.handlers)}", "bold")
+    ledger = _ledger(config, found)
+    if found.redis_error and not as_json:
+        words.say(found.redis_error)
     for account, mailboxes in connections(config.accounts):
         try:
-            section = config.producer
-            source = Connection(account, section.timeout, section.max_mail, tokens_of(account))
-            for mailbox in mailboxes:
-                key = MailboxKey(account.name, mailbox)
-                stored = ledger.cursor(key) if ledger else Cursor()
-                state = source.examine(mailbox)
-                cursor = uidplan.start(stored, state, begin_now=account.start == "now")
-                _show(key, state, _headers(source, cursor, state.uid_next, section.window), out)
-            source.close()
+            for mailbox in _mailboxes(config, account, mailboxes, ledger):
+                found.mailboxes.append(mailbox)
+                if not as_json:
+                    _say(mailbox)
         except FastmailIngestError as error:
-            failed = True
-            out.print(f"[red]{escape(str(error))}[/]")
-    return EXIT_UNAVAILABLE if failed else EXIT_OK
+            found.errors.append(str(error))
+            if not as_json:
+                words.say(str(error), "red")
+    if as_json:
+        words.say_json(msgspec.to_builtins(found))
+    return EXIT_UNAVAILABLE if found.errors else EXIT_OK
 
 
-def _ledger(config: Config, out: Console) -> Ledger | None:
+def _ledger(config: Config, found: DryRun) -> Ledger | None:
     """The ledger if Redis runs. Our own server is not started for this: that would write files."""
     url = config.redis.url or OwnServer(find_binary(), Path(config.redis.data_dir)).url
     ledger = Ledger(url, config.redis.password, Arguments(Keys(config.redis.prefix), config.ledger.keep_days))
     try:
         ledger.ping()
     except UNAVAILABLE:
-        out.print(f"Redis {escape(mask_url(url))} is not running: all mails count as new")
+        found.redis_error = f"Redis {mask_url(url)} is not running: all mails count as new"
         return None
     return ledger
 
 
-def _show(key: MailboxKey, state: MailboxState, mails: Iterator[Fetched], out: Console) -> None:
-    count = size = 0
-    for fetched in mails:
-        count += 1
-        size += fetched.size
-        if count <= SHOWN_PER_MAILBOX:
-            out.print(f"  {escape(str(key))} {_line(fetched)}")
-    more = f" (the first {SHOWN_PER_MAILBOX} are shown)" if count > SHOWN_PER_MAILBOX else ""
-    out.print(
-        f"{escape(str(key))}: {state.exists} mails, {count} would be handled, {size / 1e6:.1f} MB{more}"
-    )
+def _mailboxes(
+    config: Config, account: Account, names: list[str], ledger: Ledger | None
+) -> Iterator[FoundMailbox]:
+    section = config.producer
+    source = Connection(account, section.timeout, section.max_mail, tokens_of(account))
+    for name in names:
+        key = MailboxKey(account.name, name)
+        stored = ledger.cursor(key) if ledger else Cursor()
+        state = source.examine(name)
+        cursor = uidplan.start(stored, state, begin_now=account.start == "now")
+        found = FoundMailbox(account.name, name, state.exists)
+        for mail in _headers(source, cursor, state.uid_next, section.window):
+            found.to_handle += 1
+            found.to_handle_bytes += mail.size
+            if found.to_handle <= SHOWN_PER_MAILBOX:
+                found.first.append(_head_of(mail))
+        yield found
+    source.close()
 
 
 def _headers(source: Connection, cursor: Cursor, uid_next: int, window: int) -> Iterator[Fetched]:
@@ -83,8 +117,16 @@ def _headers(source: Connection, cursor: Cursor, uid_next: int, window: int) -> 
         last_uid = part.last
 
 
-def _line(fetched: Fetched) -> str:
-    head = Mail(fetched.raw or b"").head
-    sender = head.from_.address if head.from_ else "nobody"
-    text = f"uid {fetched.uid}, {fetched.size} bytes, from {sender}: {head.subject or '(no subject)'}"
-    return escape("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text))
+def _head_of(mail: Fetched) -> FoundMail:
+    head = Mail(mail.raw or b"").head
+    return FoundMail(mail.uid, mail.size, head.from_.address if head.from_ else "", head.subject)
+
+
+def _say(mailbox: FoundMailbox) -> None:
+    name = str(MailboxKey(mailbox.account, mailbox.mailbox))
+    for mail in mailbox.first:
+        what = f"from {mail.sender or 'nobody'}: {mail.subject or '(no subject)'}"
+        words.say(f"  {name} uid {mail.uid}, {mail.size_bytes} bytes, {what}")
+    more = f" (the first {SHOWN_PER_MAILBOX} are shown)" if mailbox.to_handle > len(mailbox.first) else ""
+    size = f"{mailbox.to_handle_bytes / 1e6:.1f} MB"
+    words.say(f"{name}: {mailbox.mails} mails, {mailbox.to_handle} would be handled, {size}{more}")

@@ -68,18 +68,23 @@ def info(account: str, as_json: bool, config_path: Path | None) -> None:
 
 @auth.command()
 @click.argument("account", metavar="ACCOUNT")
+@json_option
 @config_option
-def refresh(account: str, config_path: Path | None) -> None:
+def refresh(account: str, as_json: bool, config_path: Path | None) -> None:
     """Have the access token replaced now, also to see whether the permission still stands.
 
     \b
-    Example:
+    Examples:
       fastmail-ingest auth refresh work
+      fastmail-ingest auth refresh work --json
+
+    \b
+    Exit code: 0 it is replaced, 3 the provider does not answer, or refuses.
     """
     from fastmail_ingest.app.operate import auth as work  # noqa: PLC0415
     from fastmail_ingest.config import load  # noqa: PLC0415
 
-    work.refresh(load(chosen(config_path), os.environ), account)
+    work.refresh(load(chosen(config_path), os.environ), account, as_json=as_json)
 
 
 @auth.command()

@@ -64,13 +64,15 @@ def cli() -> None:
     help="For development only: when a source of your handler or the configuration changes, do as on HUP.",
 )  # fmt: skip
 @pid_file_option("Say in this file who is running, for as long as it does.")
-def supervise(
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object, for scripts.")
+def supervise(  # noqa: PLR0913, PLR0917 - one parameter an option
     config_path: Path | None,
     procs: str | None,
     once: bool,
     dry_run: bool,
     reload: bool,
     pid_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Fetch mail and run your handler in a supervised pool of workers.
 
@@ -78,7 +80,7 @@ def supervise(
     Examples:
       fastmail-ingest supervise --procs auto
       fastmail-ingest supervise --config supervisor.toml --once
-      fastmail-ingest supervise --dry-run
+      fastmail-ingest supervise --dry-run --json
       fastmail-ingest supervise --procs 1 --reload
 
     \b
@@ -89,7 +91,11 @@ def supervise(
 
     if reload and (once or dry_run):
         raise click.UsageError("--reload goes with neither --once nor --dry-run")
-    sys.exit(run.supervise(config_path, procs, pid_file, once=once, dry_run=dry_run, reload=reload))
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run: what a run did is in `status --json`")
+    if dry_run:
+        sys.exit(run.dry_run(config_path, as_json=as_json))
+    sys.exit(run.supervise(config_path, procs, pid_file, once=once, reload=reload))
 
 
 @cli.command()

@@ -18,7 +18,6 @@ def supervise(
     pid_file: Path | None,
     *,
     once: bool,
-    dry_run: bool,
     reload: bool,
 ) -> int:
     """`fastmail-ingest supervise`."""
@@ -29,17 +28,23 @@ def supervise(
 
     config = read()
     logs.set_up(config.logging.level, config.logging.format)
-    if dry_run:
-        from fastmail_ingest.app.dry_run import dry_run as show  # noqa: PLC0415 - each verb loads its own
-
-        return show(config, path)
-    from fastmail_ingest.app.daemon.place import held  # noqa: PLC0415
+    from fastmail_ingest.app.daemon.place import held  # noqa: PLC0415 - each verb loads its own
     from fastmail_ingest.app.supervise import supervise as work  # noqa: PLC0415
     from fastmail_ingest.supervisor.wakeups import heed_term_as_init  # noqa: PLC0415
 
     heed_term_as_init()
     with held(pid_file, config.supervisor.drain_timeout):
         return work(config, path, once=once, load=read, reload_on_change=reload)
+
+
+def dry_run(config_path: Path | None, *, as_json: bool) -> int:
+    """`fastmail-ingest supervise --dry-run`."""
+    from fastmail_ingest.app.dry_run import dry_run as show  # noqa: PLC0415
+
+    path = chosen(config_path)
+    config = load(path, os.environ)
+    logs.set_up(config.logging.level, config.logging.format)
+    return show(config, path, as_json=as_json)
 
 
 def demo(*, once: bool, rate: float, procs: str | None) -> int:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +115,9 @@ def test_set_up_in_a_browser_then_looked_at_renewed_and_revoked(operator, token_
     assert "good until" in operator.output
 
     before = operator.held()
-    assert operator.run("refresh", "work") == 0
+    assert operator.run("refresh", "work", "--json") == 0
+    told = json.loads(operator.output)
+    assert (told["account"], told["expires_at"] > time.time()) == ("work", True)
     after = operator.held()
     assert after["access_token"] != before["access_token"]
     assert after["refresh_token"] == before["refresh_token"]

@@ -143,12 +143,15 @@ def _info(account: Account, now: float) -> Info:
     return shown
 
 
-def refresh(config: Config, name: str) -> None:
+def refresh(config: Config, name: str, *, as_json: bool) -> None:
     """Have the access token of an account replaced now."""
     account = account_named(config, name)
     if account.login_method == "password":
         raise _no_setup(account)
     grant = keeper_of(account).refresh()
+    if as_json:
+        words.say_json({"account": account.name, "expires_at": grant.expires_at})
+        return
     words.say(f"{account.name}: a new access token, good until {words.moment(grant.expires_at)} UTC", "green")
 
 
