@@ -176,6 +176,7 @@ def test_what_a_supervisor_says_is_shown_beside(stream: Operated, admin: AdminSe
 
     told = json.loads(ask(stream, tmp_path, admin.ports[0], "--json").output)
     assert told["supervisor_error"] == told["redis_error"] == ""
+    assert told["supervisor_silent_s"] == told["redis_silent_s"] == 0.0
     assert set(told["supervisor"]) == set(admin.get("/status").json())
     assert told["supervisor"]["version"] == "9.9.9"
     assert {each["role"] for each in told["supervisor"]["processes"]} == {"supervisor", "worker", "producer"}
@@ -190,7 +191,8 @@ def test_without_redis_the_supervisor_is_shown_and_then_the_error(
         done = ask(stream, tmp_path, admin.ports[0])
         assert isinstance(done.exception, StreamUnavailable)
         assert "fastmail-ingest 9.9.9" in done.output
-        assert "does not answer" in done.output
+        assert "does not answer" in str(done.exception)  # which is said last, on stderr
+        assert "does not answer" not in done.output
         done = ask(stream, tmp_path, admin.ports[0], "--json")
         assert isinstance(done.exception, StreamUnavailable)
         told = json.loads(done.output)

@@ -38,13 +38,13 @@ class SupervisorSeen(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """Both, as of `time` (epoch s); it is so many seconds since they last said anything."""
+    """Both, as of `time` (epoch s); for so many seconds they let us wait for their next answer."""
 
     time: float
     redis: StreamSeen
     supervisor: SupervisorSeen
-    redis_ago_s: float = 0.0
-    supervisor_ago_s: float = 0.0
+    redis_silent_s: float = 0.0
+    supervisor_silent_s: float = 0.0
 
     @property
     def stream(self) -> StreamStanding | None:
@@ -56,7 +56,7 @@ class Seen(msgspec.Struct, frozen=True):
     def accounts(self) -> list[AccountStanding]:
         """The accounts, in the same way."""
         snapshot = self.supervisor.snapshot
-        return snapshot.accounts if self.redis.error and snapshot else self.redis.accounts
+        return snapshot.accounts if self.redis.stream is None and snapshot else self.redis.accounts
 
 
 class RedisLook:
@@ -109,7 +109,7 @@ class Looking(Generic[T]):
         self._look, self._every_s, self._told = look, every_s, told
         self._latest: T | None = None
         self._failure: BaseException | None = None
-        self._looked_at = self._begun = time.monotonic()
+        self._asked_at: float | None = time.monotonic()  # None between two looks
         self._first = threading.Event()
         self._ended = threading.Event()
         # A daemon: one that hangs must not keep us from ending.
@@ -117,20 +117,21 @@ class Looking(Generic[T]):
 
     def _run(self) -> None:
         while not self._ended.is_set():
+            self._asked_at = time.monotonic()
             try:
                 self._latest = self._look()
             except BaseException as error:  # raised where somebody sees it
                 self._failure = error
                 self._ended.set()
-            self._looked_at = time.monotonic()
+            self._asked_at = None
             self._first.set()
             self._told()
             if self._every_s is None or self._ended.wait(self._every_s):
                 return
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for the first look."""
-        self._first.wait(timeout_s)
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the first look; whether there was one."""
+        return self._first.wait(timeout_s)
 
     def latest(self, otherwise: T) -> T:
         """What was seen last, `otherwise` if nothing was yet. Raises what a look raised."""
@@ -138,9 +139,10 @@ class Looking(Generic[T]):
             raise self._failure
         return otherwise if self._latest is None else self._latest
 
-    def ago_s(self) -> float:
-        """How long ago that was, or since when we wait for it."""
-        return time.monotonic() - self._looked_at
+    def silent_s(self) -> float:
+        """How long the look that goes on has been waiting for its answer; 0 between two looks."""
+        asked_at = self._asked_at
+        return 0.0 if asked_at is None else time.monotonic() - asked_at
 
     def end(self) -> None:
         """Look no more."""

@@ -12,6 +12,7 @@ from fastmail_ingest.app.operate.looks import (
     Looking,
     RedisLook,
     Seen,
+    StreamSeen,
     SupervisorLook,
     SupervisorSeen,
 )
@@ -38,7 +39,8 @@ def show(config: Config, *, as_json: bool) -> None:
         say_json(seen)
     elif seen.stream is not None or seen.supervisor.snapshot is not None:
         console = words.console()
-        for part in parts(seen):
+        # Why Redis says nothing comes last, as an error.
+        for part in parts(msgspec.structs.replace(seen, redis=StreamSeen()) if found.error else seen):
             console.print(part, soft_wrap=isinstance(part, Text))
     if found.error:
         raise StreamUnavailable(found.error)
@@ -51,8 +53,10 @@ def say_json(seen: Seen) -> None:
         "stream": seen.redis.stream,
         "accounts": seen.redis.accounts,
         "redis_error": seen.redis.error,
+        "redis_silent_s": seen.redis_silent_s,
         "supervisor": seen.supervisor.snapshot,
         "supervisor_error": seen.supervisor.error,
+        "supervisor_silent_s": seen.supervisor_silent_s,
     }
     words.say_json(msgspec.to_builtins(facts))
     sys.stdout.flush()

@@ -24,8 +24,8 @@ def parts(seen: Seen) -> Iterator[ConsoleRenderable]:
         yield _line(_in_short(seen.stream))
     if seen.redis.error:
         yield _line(seen.redis.error, _BAD)
-    elif seen.redis_ago_s > _SILENT_S:
-        yield _line(f"Redis gives no answer for {words.duration(seen.redis_ago_s)}", _BAD)
+    elif seen.redis_silent_s > _SILENT_S:
+        yield _line(f"Redis gives no answer for {words.duration(seen.redis_silent_s)}", _BAD)
     if seen.supervisor.snapshot is not None:
         yield from _breakers(seen.supervisor.snapshot)
         yield from _problems(seen.accounts)
@@ -54,8 +54,8 @@ def _head(seen: Seen) -> Iterator[Text]:
     snapshot = found.snapshot
     up = words.duration(max(0.0, seen.time - snapshot.since))
     yield _line(f"fastmail-ingest {snapshot.version} on {snapshot.node}, up {up}", _TITLE)
-    if seen.supervisor_ago_s > _SILENT_S:
-        yield _line(f"it gives no answer for {words.duration(seen.supervisor_ago_s)}", _BAD)
+    if seen.supervisor_silent_s > _SILENT_S:
+        yield _line(f"it gives no answer for {words.duration(seen.supervisor_silent_s)}", _BAD)
     if snapshot.ready:
         yield _line("ready", _GOOD)
     else:

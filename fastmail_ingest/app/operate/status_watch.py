@@ -30,6 +30,7 @@ from fastmail_ingest.errors import EXIT_OK, ConfigError
 _DRAW_EVERY_S = 1.0  # ages go on while nothing else happens
 _SIGNALLED = 128  # as shells say it: 128 + the signal's number
 _FIRST_LOOK_S = 10.0
+_LOOK_EVERY_S = 0.02
 
 
 class Frame:
@@ -66,11 +67,12 @@ class _Watch:
 
     def seen(self) -> Seen:
         redis, supervisor = self._redis.latest(StreamSeen()), self._supervisor.latest(SupervisorSeen())
-        return Seen(time.time(), redis, supervisor, self._redis.ago_s(), self._supervisor.ago_s())
+        silent = self._redis.silent_s(), self._supervisor.silent_s()
+        return Seen(time.time(), redis, supervisor, *silent)
 
-    def wait(self) -> None:
-        self._redis.wait(_FIRST_LOOK_S)
-        self._supervisor.wait(_FIRST_LOOK_S)
+    def have_begun(self) -> bool:
+        """Whether both have looked."""
+        return self._redis.wait(0) and self._supervisor.wait(0)
 
     def end(self) -> None:
         self._redis.end()
@@ -97,7 +99,10 @@ def watch(config: Config, interval_s: float, *, as_json: bool) -> int:
         )
     with Terminal(console) as terminal, _watching(_Watch(config, interval_s, terminal)) as looks:
         while True:
-            terminal.draw(Frame(looks.seen(), interval_s))
+            try:
+                terminal.draw(Frame(looks.seen(), interval_s))
+            except OSError:  # nobody is there any more to see it
+                return _SIGNALLED + signal.SIGHUP
             heard = terminal.wait(min(interval_s, _DRAW_EVERY_S))
             if signal.SIGINT in heard.signals or "q" in heard.keys.lower():
                 return EXIT_OK
@@ -108,7 +113,9 @@ def watch(config: Config, interval_s: float, *, as_json: bool) -> int:
 
 def _watch_as_json(config: Config, interval_s: float) -> int:
     with stopping() as stopper, _watching(_Watch(config, interval_s)) as looks:
-        looks.wait()
+        until = time.monotonic() + _FIRST_LOOK_S
+        while not looks.have_begun() and time.monotonic() < until and stopper.wait(_LOOK_EVERY_S):
+            pass
         while not stopper.stopped:
             say_json(looks.seen())
             stopper.wait(interval_s)

@@ -4,7 +4,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import termios
 import tty
 from contextlib import suppress
@@ -18,6 +17,7 @@ _HEEDED = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT,
     signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT,
 )  # fmt: skip
+_STDIN = 0  # also where it is closed, and Python has none
 _KEYS_BYTES = 1024
 
 
@@ -43,8 +43,8 @@ class Terminal:
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        if os.isatty(sys.stdin.fileno()):
-            self._keyboard = sys.stdin.fileno()
+        if os.isatty(_STDIN):
+            self._keyboard = _STDIN
             self._modes = termios.tcgetattr(self._keyboard)
         self._before = {number: signal.signal(number, lambda *_: None) for number in _HEEDED}
         signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
