@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fastmail_ingest.cli.options import Verb, chosen, config_option, json_option
+from fastmail_ingest.cli.options import NumberRange, Verb, chosen, config_option, json_option
 
 
 def pid_file_option(help_text: str) -> Callable[[Verb], Verb]:
@@ -28,7 +28,7 @@ _by_its_pid_file = pid_file_option("Says who is running [default: that of the co
     help="Its log goes behind what is there [default: that of the configuration, with .log].",
 )  # fmt: skip
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 86_400), default=60.0, show_default=True, metavar="S",
+    "--timeout", type=NumberRange(0.1, 86_400), default=60.0, show_default=True, metavar="S",
     help="Wait so long until it is ready.",
 )  # fmt: skip
 def start(
@@ -57,7 +57,7 @@ def start(
 @config_option
 @_by_its_pid_file
 @click.option(
-    "--timeout", type=click.FloatRange(0.0, 86_400), metavar="S",
+    "--timeout", type=NumberRange(0.0, 86_400), metavar="S",
     help="Kill it if it has not stopped by then [default: what it needs at the most by its configuration].",
 )  # fmt: skip
 def stop(config_path: Path | None, pid_file: Path | None, timeout: float | None) -> None:
@@ -84,7 +84,7 @@ def stop(config_path: Path | None, pid_file: Path | None, timeout: float | None)
 @config_option
 @click.option("--url", metavar="URL", help="Where it listens [default: by [admin] host and port].")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, metavar="S",
+    "--timeout", type=NumberRange(0.1, 600), default=5.0, show_default=True, metavar="S",
     help="Wait so long for an answer.",
 )  # fmt: skip
 def health(as_json: bool, config_path: Path | None, url: str | None, timeout: float) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from fastmail_ingest.cli.options import (
+    NumberRange,
     ask,
     chosen,
     config_option,
@@ -88,9 +89,7 @@ def show(
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @filter_options
-@click.option(
-    "--rate", type=click.FloatRange(0.01, 100_000), metavar="N", help="At most so many mails a second."
-)
+@click.option("--rate", type=NumberRange(0.01, 100_000), metavar="N", help="At most so many mails a second.")
 @yes_option
 @json_option
 @config_option

@@ -17,7 +17,7 @@ from fastmail_ingest.cli.dead import dead
 from fastmail_ingest.cli.develop import new_handler, replay_eml
 from fastmail_ingest.cli.importing import import_
 from fastmail_ingest.cli.ledger import ledger
-from fastmail_ingest.cli.options import config_option
+from fastmail_ingest.cli.options import NumberRange, config_option
 from fastmail_ingest.cli.retries import retries
 from fastmail_ingest.cli.status import status
 from fastmail_ingest.errors import FastmailIngestError
@@ -101,7 +101,7 @@ def supervise(  # noqa: PLR0913, PLR0917 - one parameter an option
 @cli.command()
 @click.option("--once", is_flag=True, help="Handle the sample mailboxes, print the summary, stop.")
 @click.option(
-    "--rate", type=click.FloatRange(0.1, 10_000), default=20.0, show_default=True, help="New mails a second."
+    "--rate", type=NumberRange(0.1, 10_000), default=20.0, show_default=True, help="New mails a second."
 )
 @click.option("--procs", metavar="auto|N", help="Worker processes; auto is one for each CPU we may use.")
 def demo(once: bool, rate: float, procs: str | None) -> None:
@@ -127,7 +127,7 @@ def demo(once: bool, rate: float, procs: str | None) -> None:
     "--size", default="mixed", show_default=True, metavar="mixed|BYTES", help="mixed has a mean of 18 KB."
 )
 @click.option(
-    "--rate", type=click.FloatRange(0.1, 100_000), help="Mails a second on a schedule: measures latency."
+    "--rate", type=NumberRange(0.1, 100_000), help="Mails a second on a schedule: measures latency."
 )
 @click.option(
     "--source", type=click.Choice(["imap", "stream"]), default="imap", show_default=True,

@@ -1,5 +1,6 @@
 """Options that several verbs have, and the questions that they ask."""
 
+import math
 import re
 from collections.abc import Callable
 from functools import wraps
@@ -16,6 +17,15 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 
 Verb = Callable[..., Any]
+
+
+class NumberRange(click.FloatRange):
+    """A number in a range. NaN is neither below nor above, so click lets it through: it is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; fails as click's own types do."""
+        found = super().convert(value, param, ctx)
+        return self.fail(f"{value!r} is no number", param, ctx) if math.isnan(found) else found
 
 
 def duration(word: str) -> float:

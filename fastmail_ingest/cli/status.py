@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from fastmail_ingest.cli.options import chosen, config_option, json_option
+from fastmail_ingest.cli.options import NumberRange, chosen, config_option, json_option
 
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Show it again and again, until q or Ctrl-C.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.2, 3600),
+    type=NumberRange(0.2, 3600),
     metavar="S",
     help="With --watch: look every S seconds [default: 2].",
 )

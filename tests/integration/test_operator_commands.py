@@ -252,6 +252,7 @@ WRONG = [
     (("dead", "replay", "--all", "--reason", "rejected"), "--all"),
     (("dead", "replay", "nobody"), "dead list"),
     (("dead", "replay", "--all", "--rate", "0"), "--rate"),
+    (("dead", "replay", "--all", "--rate", "nan"), "--rate"),
     (("dead", "remove"), "ID"),
     (("dead", "remove", "nobody", "--yes"), "dead list"),
     (("dead", "list", "--reason", "bad"), "rejected"),

@@ -201,6 +201,12 @@ def test_elsewhere_it_says_what_to_do_and_json_is_a_line_each_time(alone) -> Non
     done = subprocess.run(command(config, "--watch"), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "remedy: ssh -t, or --json" in done.stderr
+    dumb = PtyTerminal(command(config, "--watch"), config.parent, TERM="dumb")
+    try:
+        assert dumb.wait() == 2
+        assert b"\x1b" not in dumb.written
+    finally:
+        dumb.close()
     words = command(config, "--watch", "--json", "--interval", "0.2")
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
@@ -213,3 +219,20 @@ def test_elsewhere_it_says_what_to_do_and_json_is_a_line_each_time(alone) -> Non
         for line in watching.stdout:
             assert set(json.loads(line)) == set(first)
         assert watching.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--interval", "2"), "--interval goes with --watch"),
+        (("--watch", "--interval", "0"), "--interval"),
+        (("--watch", "--interval", "nan"), "--interval"),
+        (("--watch", "--interval", "soon"), "--interval"),
+    ],
+)
+def test_intervals_that_are_none(alone, words: tuple[str, ...], said: str) -> None:
+    _, config = alone
+    done = subprocess.run(command(config, *words), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -16,6 +16,7 @@ from fastmail_ingest.model.standing import AccountStanding, StreamStanding
 from fastmail_ingest.stream.overview import Overview
 
 HTTP_TIMEOUT_S = 3.0
+_END_S = 1.0  # longer than any look that does not hang
 _HISTORY = "/api/history?seconds=600&step=15"
 
 T = TypeVar("T")
@@ -113,7 +114,8 @@ class Looking(Generic[T]):
         self._first = threading.Event()
         self._ended = threading.Event()
         # A daemon: one that hangs must not keep us from ending.
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -145,5 +147,6 @@ class Looking(Generic[T]):
         return 0.0 if asked_at is None else time.monotonic() - asked_at
 
     def end(self) -> None:
-        """Look no more."""
+        """Look no more. One that is in the middle of it is waited for: it may hold locks that others need."""
         self._ended.set()
+        self._thread.join(_END_S)

@@ -111,12 +111,12 @@ def _breakers(snapshot: Snapshot) -> Iterator[Text]:
 
 
 def _processes(found: Sequence[ProcessStanding], now: float) -> ConsoleRenderable:
-    # Cut and not wrapped: what somebody does changes, and no row below shall jump.
+    # What somebody does is cut and not wrapped: it changes, and no row below shall jump.
     columns = ("process", "pid", "handled", "fetched", "MB", "CPU %", "up", "doing")
-    table = words.table(columns, [_process_row(each, now) for each in found], numbers=columns[1:-1])
-    for column in table.columns:
+    rows = [_process_row(each, now) for each in found]
+    table = words.table(columns, rows, numbers=columns[1:-1], cut="doing")
+    for column in table.columns[:-1]:
         column.no_wrap = True
-    table.columns[-1].overflow = "ellipsis"
     return table
 
 

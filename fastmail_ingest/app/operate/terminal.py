@@ -18,6 +18,7 @@ _HEEDED = (
     signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT,
 )  # fmt: skip
 _STDIN = 0  # also where it is closed, and Python has none
+_CHARACTERS = 6  # of the list that termios.tcgetattr gives
 _KEYS_BYTES = 1024
 
 
@@ -67,6 +68,10 @@ class Terminal:
         if self._keyboard is not None:
             # As in "q" without Enter, and without showing it; Ctrl-C and Ctrl-Z stay signals.
             tty.setcbreak(self._keyboard)
+            modes = termios.tcgetattr(self._keyboard)
+            # A read never waits: Ctrl-C takes keys away that were there a moment ago.
+            modes[_CHARACTERS][termios.VMIN] = modes[_CHARACTERS][termios.VTIME] = 0
+            termios.tcsetattr(self._keyboard, termios.TCSANOW, modes)
         self._console.set_alt_screen(True)
         self._console.show_cursor(False)
 
@@ -93,9 +98,11 @@ class Terminal:
 
     def wait(self, timeout_s: float) -> Heard:
         """Wait for a signal, a key, `wake` or the timeout."""
-        watched = [self._receiver.fileno(), *([] if self._keyboard is None else [self._keyboard])]
-        ready, _, _ = select.select(watched, [], [], timeout_s)
-        keys = self._read_keys() if self._keyboard in ready else ""
+        poller = select.poll()
+        poller.register(self._receiver.fileno(), select.POLLIN)
+        if self._keyboard is not None:
+            poller.register(self._keyboard, select.POLLIN)
+        keys = self._read_keys(dict(poller.poll(timeout_s * 1000)))
         try:
             signals = [number for number in self._receiver.recv(_KEYS_BYTES) if number]
         except BlockingIOError:
@@ -107,13 +114,13 @@ class Terminal:
             self._take()
         return Heard(signals, keys)
 
-    def _read_keys(self) -> str:
-        if self._keyboard is None:
+    def _read_keys(self, ready: dict[int, int]) -> str:
+        if self._keyboard not in ready:
             return ""
         try:
-            pressed = os.read(self._keyboard, _KEYS_BYTES)
+            if ready[self._keyboard] & select.POLLIN:
+                return os.read(self._keyboard, _KEYS_BYTES).decode("ascii", "replace")
         except OSError:
-            pressed = b""
-        if not pressed:
-            self._keyboard = None  # hung up: it would be ready for ever
-        return pressed.decode("ascii", "replace")
+            pass  # as below
+        self._keyboard = None  # hung up: it would be ready for ever
+        return ""

@@ -49,15 +49,25 @@ def console() -> Console:
     return plain
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[str] = ()) -> Table:
-    """A table; the columns in `numbers` are aligned to the right. What is to be copied is not torn apart."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Sequence[str] = (), cut: str = ""
+) -> Table:
+    """A table; the columns in `numbers` are aligned to the right. What is to be copied is not torn apart.
+
+    What has no room in the column `cut` is left out.
+    """
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify: JustifyMethod = "right" if column in numbers else "left"
         made.add_column(column, justify=justify, overflow="fold", min_width=_WIDTHS.get(column))
     for row in rows:
-        made.add_row(*(Text(clean(str(value))) for value in row))
+        made.add_row(*(_cell(value, is_cut=name == cut) for name, value in zip(columns, row, strict=True)))
     return made
+
+
+def _cell(value: object, *, is_cut: bool) -> Text:
+    text = clean(str(value))
+    return Text(text, no_wrap=True, overflow="ellipsis") if is_cut else Text(text)
 
 
 def say(text: str, style: str = "") -> None:
