@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ def test_it_leaves_the_terminal_as_it_was(alone, watch: Watch, end: Any, code: i
     terminal.wait_for("q quits", "a/INBOX")
     assert not terminal.shows_cursor
     assert terminal.modes_now != terminal.modes
+    # Ctrl-C takes away what was pressed before it: a read that waits would wait for the next key.
+    assert terminal.modes_now[6][termios.VMIN] == 0
     terminal.press("xyz")  # keys that mean nothing are not shown, and are no commands later
     end(terminal)
     assert terminal.wait() == code

@@ -12,6 +12,7 @@ import sys
 import termios
 import threading
 from pathlib import Path
+from typing import Any
 
 import pyte
 from pyte import modes
@@ -93,7 +94,7 @@ class PtyTerminal:
             return modes.DECTCEM in self._screen.mode
 
     @property
-    def modes_now(self) -> list[object]:
+    def modes_now(self) -> list[Any]:
         return termios.tcgetattr(self._theirs)
 
     def press(self, keys: str) -> None:
