@@ -50,23 +50,39 @@ def new_handler(name: str, directory: Path, kind: Literal["sync", "async", "batc
     "files", metavar="FILE...", nargs=-1, required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
 )  # fmt: skip
-@click.option("--handler", default="", metavar="MODULE:FUNCTION", help="[default: that of the configuration]")
+@click.option(
+    "--handler", "handlers", multiple=True, metavar="MODULE:FUNCTION",
+    help="Several make a chain [default: that of the configuration].",
+)  # fmt: skip
 @click.option("--attempt", type=click.IntRange(1), default=1, metavar="N", help="As if it came the Nth time.")
+@click.option(
+    "--id", "identity", default="", metavar="ID",
+    help="The email.id, as dead show tells it [default: made of the content].",
+)  # fmt: skip
 @json_option
 @config_option
 def replay_eml(
-    files: tuple[Path, ...], handler: str, attempt: int, as_json: bool, config_path: Path | None
+    files: tuple[Path, ...],
+    handlers: tuple[str, ...],
+    attempt: int,
+    identity: str,
+    as_json: bool,
+    config_path: Path | None,
 ) -> None:
     """Give single mails (.eml; - is standard input) to a handler, and see what becomes of them.
 
     It is called as a worker calls it, startup and shutdown included; only Redis is not asked and nothing is
     remembered. What the handler does, it does in earnest.
 
+    A file does not say which mail of a mailbox it was, so that email.id is made of its content, as that of an
+    imported mail. A handler that keeps mails by email.id keeps the mail a second time, but for --id.
+
     \b
     Examples:
       fastmail-ingest replay-eml mail.eml
       fastmail-ingest replay-eml mail.eml other.eml --handler shop:handle
       fastmail-ingest dead show 1795556573740-0 --eml - | fastmail-ingest replay-eml -
+      fastmail-ingest replay-eml mail.eml --id support:INBOX:7:4711
 
     \b
     Exit code: 0 all are done, 1 one is not, 2 no such file or handler.
@@ -74,7 +90,9 @@ def replay_eml(
     from fastmail_ingest.app.develop import replay  # noqa: PLC0415 - heavy; --help must not pay for it
     from fastmail_ingest.config import load  # noqa: PLC0415
 
+    if identity and len(files) > 1:
+        raise click.UsageError("--id is one mail's. remedy: name one FILE")
     path = chosen(config_path)
     config = load(path, os.environ, require_accounts=False)
-    order = replay.ReplayOrder(files, handler, attempt)
+    order = replay.ReplayOrder(files, handlers, attempt, identity)
     sys.exit(replay.replay(config, path, order, as_json=as_json))

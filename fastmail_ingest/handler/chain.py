@@ -20,17 +20,25 @@ _Call = Callable[[Any], Any]
 
 def load(config: Config, search_paths: list[Path]) -> Handler:
     """The handler that the configuration names, or the chain of them; raises HandlerLoadError."""
-    names = config.handler.targets
-    loaded = [_load(name, config, search_paths) for name in names]
+    named = [(name, load_named(name, config, search_paths)) for name in config.handler.targets]
+    return chained(named, config.handler.threads)
+
+
+def load_named(name: str, config: Config, search_paths: list[Path]) -> Handler:
+    """One handler, in the box or the user's; raises HandlerLoadError."""
+    make = BOX.get(name)
+    return load_one(name, search_paths) if make is None else inspected(name, make(config))
+
+
+def chained(named: Sequence[tuple[str, Handler]], threads: int) -> Handler:
+    """Handlers with their names as one; `threads` is `[handler] threads`."""
+    loaded = [handler for _, handler in named]
     if len(loaded) == 1:
         return loaded[0]
     if any(handler.is_async for handler in loaded):
-        may_wait = [
-            not handler.is_async and name not in NEVER_WAIT
-            for name, handler in zip(names, loaded, strict=True)
-        ]
+        may_wait = [not handler.is_async and name not in NEVER_WAIT for name, handler in named]
         # One thread, unless more are asked for: a handler that knows of none is called by one at a time.
-        return _async_chain(loaded, may_wait, Aside(config.handler.threads or 1))
+        return _async_chain(loaded, may_wait, Aside(threads or 1))
     return Handler(
         _one_after_the_other(loaded),
         is_async=False,
@@ -39,11 +47,6 @@ def load(config: Config, search_paths: list[Path]) -> Handler:
         # In reverse: what was opened last is closed first.
         shutdown=_each_once(handler.shutdown for handler in loaded)[::-1],
     )
-
-
-def _load(name: str, config: Config, search_paths: list[Path]) -> Handler:
-    make = BOX.get(name)
-    return load_one(name, search_paths) if make is None else inspected(name, make(config))
 
 
 def _async_chain(loaded: Sequence[Handler], may_wait: Sequence[bool], aside: Aside) -> Handler:

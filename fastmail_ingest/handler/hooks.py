@@ -79,6 +79,13 @@ async def call(hook: Hook) -> None:
         await answer
 
 
+def name_of(hook: Hook) -> str:
+    """The hook in words for a human, as in "shop.startup"."""
+    hook = inspect.unwrap(hook)
+    module = getattr(hook, "__module__", "")
+    return f"{module}.{getattr(hook, '__qualname__', type(hook).__qualname__)}"
+
+
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):

@@ -7,6 +7,12 @@ What becomes of one mail, as a worker would handle it; no Redis, no mail server,
     outcome = run_handler("shop:handle", "sample.eml")
     assert outcome.done, outcome
 
+An `Email` for a test of what the handler is made of:
+
+    from fastmail_ingest.testing import make_email
+
+    assert order_number(make_email(b"Subject: Order 4711\\n\\n")) == "4711"
+
 Kill everything around the handler by a seeded schedule, and see that nothing is lost:
 
     from fastmail_ingest.testing import Chaos, run_chaos
@@ -32,7 +38,7 @@ from importlib import import_module
 from typing import Any
 
 from fastmail_ingest.testing.outcome import Outcome
-from fastmail_ingest.testing.run_handler import run_handler
+from fastmail_ingest.testing.run_handler import make_email, run_handler
 
 # Loaded when they are asked for: a test of one mail needs neither Redis' client nor a mail server.
 _LAZY = {
@@ -56,7 +62,7 @@ _LAZY = {
     "sound_mail": "mails.sound",
 }
 
-__all__ = ["Outcome", "run_handler"]
+__all__ = ["Outcome", "make_email", "run_handler"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,12 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+# A handler may catch what interrupts it, and go on. So it is interrupted again, and in the end given up.
+_AGAIN_AFTER_S = 1.0
+_INTERRUPTIONS = 5
 
 
 class Hung(BaseException):
@@ -11,30 +15,40 @@ class Hung(BaseException):
 
 
 @contextmanager
-def killed_after(seconds: float) -> Iterator[threading.Event]:
+def killed_after(seconds: float, deaf: Callable[[], None] | None = None) -> Iterator[threading.Event]:
     """Raise Hung in the code within if it takes longer; the event is set then, whoever catches it.
 
-    Only in the main thread, where signals arrive. Not SIGALRM: test runners have timeouts of their own.
+    Code that catches that again and again is nothing that can be ended in this process: `deaf` is called
+    then, in a thread. Only in the main thread, where signals arrive. Not SIGALRM: test runners have timeouts
+    of their own.
     """
-    expired = threading.Event()
+    expired, ended = threading.Event(), threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield expired
         return
-    within = True
+    main = threading.get_ident()
 
     def interrupt(*_: object) -> None:
-        if within:
+        if not ended.is_set():
             expired.set()
             raise Hung("it was here")
 
+    def watch() -> None:
+        wait_s = seconds
+        for _ in range(_INTERRUPTIONS):
+            if ended.wait(wait_s):
+                return
+            signal.pthread_kill(main, signal.SIGUSR2)
+            wait_s = _AGAIN_AFTER_S
+        if not ended.wait(wait_s) and deaf is not None:
+            deaf()
+
     before = signal.signal(signal.SIGUSR2, interrupt)
-    timer = threading.Timer(seconds, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR2))
-    timer.daemon = True
-    timer.start()
+    watcher = threading.Thread(target=watch, name="deadline", daemon=True)
+    watcher.start()
     try:
         yield expired
     finally:
-        within = False
-        timer.cancel()
-        timer.join()
+        ended.set()
+        watcher.join()
         signal.signal(signal.SIGUSR2, before)

@@ -14,6 +14,7 @@ class Listening(Judge):
 
     error: BaseException | None = None
     hung = False
+    late = False  # it was cancelled at its deadline; a thread of it may go on
     late_is_hung = False
 
     def decide(self, opened: OpenedMail, error: BaseException, *, counts: bool = True) -> Delayed | Dead:
@@ -21,6 +22,7 @@ class Listening(Judge):
         if isinstance(error, KeyboardInterrupt):
             raise error
         self.error = error
+        self.late = not counts
         self.hung = isinstance(unwrapped(error), Hung) or (self.late_is_hung and not counts)
         if self.hung:
             return Delayed(opened.entry, opened.email.id, 0.0, "hung")

@@ -188,3 +188,88 @@ def test_what_was_asked_wrongly_ends_with_2(shop: Path, words: list[str], said: 
     assert code == 2
     assert said in err
     assert "Traceback" not in err
+
+
+def test_a_chain_and_the_id_that_a_mail_has_in_production(shop: Path) -> None:
+    words = [
+        "good.eml",
+        "--handler",
+        "classify",
+        "--handler",
+        "fmi_shop:handle",
+        "--id",
+        "support:INBOX:7:4711",
+    ]
+    code, said = as_json(shop, *words)
+    assert code == 0
+    assert said["handler"] == ["classify", "fmi_shop:handle"]
+    assert said["mails"][0]["id"] == "support:INBOX:7:4711"
+    code, _, err = replay(shop, "good.eml", "no.eml", "--id", "a")
+    assert code == 2
+    assert "remedy: name one FILE" in err
+
+
+def test_a_mail_that_no_handler_would_be_given_is_refused(shop: Path) -> None:
+    (shop / "supervisor.toml").write_text("[producer]\nmax_mail = 100\n")
+    for words, given in ((["/dev/zero"], b""), (["-"], b"x" * 101)):
+        code, _, err = replay(shop, *words, "--handler", "noop", given=given)
+        assert code == 2
+        assert "remedy: " in err
+        assert "Traceback" not in err
+
+
+ENDLESS = """
+    import asyncio, time
+
+    async def swallows(email):
+        print("begun")
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass
+
+    async def threads(email):
+        await asyncio.to_thread(time.sleep, 60)
+
+    def catches(email):
+        print("begun")
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("swallows", "hung: "), ("threads", "failed: "), ("catches", "hung: ")]
+)
+def test_one_that_never_ends_is_left_behind(shop: Path, name: str, words: str) -> None:
+    (shop / "fmi_endless.py").write_text(dedent(ENDLESS))
+    (shop / "supervisor.toml").write_text("[handler]\ntimeout = 0.1\n")
+    code, out, err = replay(shop, "good.eml", "--handler", f"fmi_endless:{name}")
+    assert code == 1
+    assert words in out + err
+    assert "handler.timeout" in out + err
+
+
+def test_what_is_printed_is_seen_before_the_end(shop: Path) -> None:
+    source = "import sys\ndef handle(email):\n    print('begun')\n    sys.stdin.read()\n"
+    (shop / "fmi_waiting.py").write_text(source)
+    command = [
+        sys.executable,
+        "-m",
+        "fastmail_ingest",
+        "replay-eml",
+        "good.eml",
+        "--handler",
+        "fmi_waiting:handle",
+    ]
+    with subprocess.Popen(command, cwd=shop, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert any(line == b"begun\n" for line in iter(process.stdout.readline, b""))
+        assert process.poll() is None
+        process.stdin.close()
+        assert b"done in" in process.stdout.read()

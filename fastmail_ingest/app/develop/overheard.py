@@ -20,7 +20,9 @@ def overheard(out: TextIO, level: str, tell: Callable[[str], None]) -> Iterator[
     before, level_before = root.handlers[:], root.level
     root.handlers[:] = [_Lines(tell)]
     root.setLevel(level.upper())
-    talk = io.TextIOWrapper(io.BufferedWriter(_Cleaned(out)), "utf-8", "backslashreplace", write_through=True)
+    # Without a buffer: what a handler says before it hangs must be seen.
+    raw: Any = _Cleaned(out)
+    talk = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)
     try:
         with redirect_stdout(talk), redirect_stderr(talk):
             yield
@@ -44,7 +46,7 @@ class _Lines(logging.Handler):
             self.handleError(record)
 
 
-class _Cleaned(io.RawIOBase):
+class _Cleaned(io.BufferedIOBase):
     """Bytes that are written come out as text without control characters."""
 
     def __init__(self, out: TextIO) -> None:

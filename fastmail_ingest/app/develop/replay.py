@@ -1,5 +1,6 @@
 """`replay-eml`: single mails through the handler, with a picture of what it got and what it did."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,22 +15,31 @@ from fastmail_ingest.errors import EXIT_FAILURE, EXIT_OK, ConfigError
 from fastmail_ingest.handler.chain import load
 from fastmail_ingest.handler.modules import search_paths
 from fastmail_ingest.model.email import Email
+from fastmail_ingest.model.envelope import Envelope
 from fastmail_ingest.testing.outcome import Outcome, trimmed
-from fastmail_ingest.testing.run_handler import envelope_of, read_eml, run_trial, with_target
+from fastmail_ingest.testing.run_handler import envelope_of, read_eml, run_trial, within
 from fastmail_ingest.testing.trial import Mail, Trial
 
 STDIN = Path("-")
 _ACCOUNT = "eml"  # where the configuration does not say whose mail it would be
 _MAILBOX = "INBOX"
+_DEAF = (
+    "hung: the handler is not finished after handler.timeout, and catches whatever interrupts it; under "
+    "supervise its worker is killed. remedy: except Exception, not except: or except BaseException"
+)
 _STYLES = {"done": "green", "retry": "yellow", "rejected": "yellow", "failed": "red"}
 
 
 class ReplayOrder(msgspec.Struct, frozen=True):
-    """What is asked for; an empty `handler` is that of the configuration."""
+    """What is asked for.
+
+    Without `handlers` those of the configuration, without `id` one that is made of the content.
+    """
 
     files: Sequence[Path]
-    handler: str = ""
+    handlers: Sequence[str] = ()
     attempt: int = 1
+    id: str = ""
 
 
 def replay(config: Config, config_path: Path | None, order: ReplayOrder, *, as_json: bool) -> int:
@@ -38,37 +48,56 @@ def replay(config: Config, config_path: Path | None, order: ReplayOrder, *, as_j
     Raises ConfigError for a file that cannot be read and for settings that a handler in the box cannot use,
     HandlerLoadError for what is no handler.
     """
-    if order.handler:
-        config = with_target(config, order.handler)
-    targets = config.handler.targets
-    account = config.accounts[0].name if len(config.accounts) == 1 else _ACCOUNT
-    envelopes = [envelope_of(_read(file), account, _MAILBOX) for file in order.files]
+    if order.handlers:
+        section = msgspec.structs.replace(config.handler, handlers=list(order.handlers))
+        config = msgspec.structs.replace(config, handler=section)
     report = _Report() if as_json else _Words()
 
     def mails() -> Iterator[Mail]:
         for file, envelope in zip(order.files, envelopes, strict=True):
             mail = Mail(envelope, order.attempt)
-            report.begin(
-                "standard input" if file == STDIN else str(file), facts(Email(envelope, mail.attempt))
-            )
+            report.begin(_name(file), facts(Email(envelope, mail.attempt)))
             yield mail
 
+    out = sys.stderr
+
+    def deaf() -> None:
+        print(_DEAF, file=out)
+        _leave(EXIT_FAILURE)
+
+    envelopes = [_envelope(config, order, file) for file in order.files]
     with overheard(sys.stderr if as_json else sys.stdout, config.logging.level, report.log):
-        trial = Trial(load(config, search_paths(config_path)), config)
+        trial = Trial(load(config, search_paths(config_path)), config, deaf=deaf)
         error = run_trial(trial, mails(), report.end)
     if isinstance(error, ConfigError):  # to try it again, as a worker does, would be no use
         raise error
-    report.finish(targets, error)
-    return EXIT_OK if error is None and report.not_done == 0 else EXIT_FAILURE
+    report.finish(config.handler.targets, error)
+    code = EXIT_OK if error is None and report.not_done == 0 else EXIT_FAILURE
+    if trial.abandoned:
+        _leave(code)
+    return code
 
 
-def _read(file: Path) -> bytes:
+def _leave(code: int) -> None:
+    """End the process, whatever a handler has left running in it: its threads would be waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _name(file: Path) -> str:
+    return "standard input" if file == STDIN else str(file)
+
+
+def _envelope(config: Config, order: ReplayOrder, file: Path) -> Envelope:
+    account = config.accounts[0].name if len(config.accounts) == 1 else _ACCOUNT
+    max_mail = config.producer.max_mail
     if file == STDIN:
-        return sys.stdin.buffer.read()
-    try:
-        return read_eml(file)
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}. remedy: name a file with one mail in it") from error
+        raw = within(_name(file), sys.stdin.buffer.read(max_mail + 1), max_mail)
+    else:
+        raw = read_eml(file, max_mail)
+    envelope = envelope_of(raw, account, _MAILBOX)
+    return msgspec.structs.replace(envelope, id=order.id) if order.id else envelope
 
 
 def facts(email: Email) -> dict[str, object]:
