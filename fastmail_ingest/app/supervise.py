@@ -1,6 +1,7 @@
 """The main job: from the configuration to a running, watched pool, and its last line."""
 
 import faulthandler
+import io
 import logging
 import os
 import sys
@@ -32,6 +33,7 @@ from fastmail_ingest.stream.connect import connect, saying_where, wait_while_loa
 from fastmail_ingest.stream.server import OwnServer, find_binary
 from fastmail_ingest.supervisor.cpus import usable_cpus
 from fastmail_ingest.supervisor.hooks import Hooks
+from fastmail_ingest.supervisor.interruptible import Interrupted, interruptible
 from fastmail_ingest.supervisor.notify import Notifier
 from fastmail_ingest.supervisor.report import Report
 from fastmail_ingest.supervisor.role import Role
@@ -41,6 +43,9 @@ from fastmail_ingest.telemetry.counters import Counter
 from fastmail_ingest.telemetry.metrics_directory import MetricsDirectory
 
 _log = logging.getLogger(__name__)
+
+# The user's modules are imported in the supervisor, which does nothing else meanwhile.
+_RELOAD_MAX_S = 60.0
 
 
 class Household:
@@ -87,10 +92,11 @@ class Household:
     def reload(self, load: Callable[[], Config]) -> bool:
         """Take over a changed configuration; one that is wrong changes nothing, and False is returned."""
         try:
-            config = keep_what_stays(load(), self.runtime.config)
-            self.runtime = reloaded(self.runtime, config, self._config_path)
+            with interruptible(_RELOAD_MAX_S):
+                config = keep_what_stays(load(), self.runtime.config)
+                self.runtime = reloaded(self.runtime, config, self._config_path)
             _log.info("configuration reloaded; replacing the processes one by one")
-        except FastmailIngestError as error:
+        except (FastmailIngestError, Interrupted) as error:
             _log.error("not reloaded, going on as before: %s", error)
             return False
         return True
@@ -134,6 +140,9 @@ def _supervise(
 ) -> int:
     # Compiled files go by the second in which a source was changed: too coarse for somebody at work on it.
     sys.dont_write_bytecode |= reload_on_change
+    # What a handler prints is lost with a worker that is killed, unless it goes out line by line.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     # A watchdog's SIGABRT, or a crash in C: the log shall say where.
     faulthandler.enable()
     # Before anything of the user's is imported: the service manager's words are for us alone.

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ _log = logging.getLogger(__name__)
 Hook: TypeAlias = Callable[[], object]
 """Called once in each worker process; may be async."""
 
+_OURS = f"{Path(__file__).parent.parent}{os.sep}"
 _HOOKS = ("startup", "shutdown")
 
 
@@ -151,7 +153,10 @@ def _place(error: BaseException) -> str:
     trace = error.__traceback__
     last = None
     while trace is not None:
-        last, trace = trace, trace.tb_next
+        # What interrupts an import is raised in code of ours.
+        if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
+            last = trace
+        trace = trace.tb_next
     if isinstance(error, SyntaxError):
         return f" ({error.filename}, line {error.lineno})"
     return f" ({last.tb_frame.f_code.co_filename}, line {last.tb_lineno})" if last is not None else ""

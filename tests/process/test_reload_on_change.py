@@ -1,6 +1,7 @@
 """`supervise --reload`: what is saved takes effect, what is broken is said and changes nothing."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,34 @@ def test_it_is_for_a_run_that_lasts(house, other: str) -> None:
     assert run.run("--reload", other) == 2
     assert "neither --once nor --dry-run" in run.text()
     assert os.path.exists(run.log)
+
+
+ENDLESS = "import time\nprint('endless', flush=True)\nwhile True: time.sleep(0.01)\n"
+CATCHES = "import time\nprint('endless', flush=True)\nwhile True:\n    try: time.sleep(1)\n    except: pass\n"
+
+
+def test_an_import_that_never_ends_is_left_at_the_next_edit(run, simulated, tmp_path: Path) -> None:
+    handled_by(run, simulated, "one")
+    write(tmp_path, ENDLESS)
+    wait_until(lambda: "endless" in run.text(), "it is being imported")
+    write(tmp_path, "def word(): return 'two'\n")
+    handled_by(run, simulated, "two")
+    assert "SIGHUP came meanwhile (" in run.text()
+    assert "fmi_words.py, line 3)" in run.text()
+    assert run.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_import_that_never_ends_keeps_nobody_from_stopping(run, tmp_path: Path, number: int) -> None:
+    write(tmp_path, ENDLESS)
+    wait_until(lambda: "endless" in run.text(), "it is being imported")
+    assert run.stop(number) == 0
+    assert not run.children()
+
+
+def test_one_that_catches_what_interrupts_it_ends_with_the_process(run, tmp_path: Path) -> None:
+    write(tmp_path, CATCHES)
+    wait_until(lambda: "endless" in run.text(), "it is being imported")
+    children = run.children()
+    assert run.stop() == 128 + signal.SIGTERM
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "its children are gone")
