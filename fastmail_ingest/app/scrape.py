@@ -29,31 +29,23 @@ def exposition(runtime: Runtime, table: SlotTable, snapshot: Callable[[], Snapsh
     """All metrics, to be rendered in any thread; `snapshot` gives the last one and does not wait."""
     disk = DiskLook(runtime.blobs, runtime.config.accounts)
     disk.start()
-    cpu = CpuTime(table.board)
     sources = [
         lambda: gauges.readings(snapshot()),
-        lambda: cpu.readings(snapshot()),
+        lambda: cpu_readings(table.board, snapshot()),
         lambda: disk.seen,
     ]
     return Exposition(place(), table.living, sources)
 
 
-class CpuTime:
+def cpu_readings(board: Board, snapshot: Snapshot) -> Iterator[Reading]:
     """The CPU time of each role's processes, living and ended, which never falls."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._most: dict[str, float] = {}
-
-    def readings(self, snapshot: Snapshot) -> Iterator[Reading]:
-        """What is known now."""
-        spent = {row.name: row.cpu_s for row in self._board}
-        for process in snapshot.processes:
-            spent[process.role] = spent.get(process.role, 0.0) + _cpu_s(process.pid)
-        for role, seconds in spent.items():
-            # One that ends just now is in neither of the two for a moment.
-            self._most[role] = max(seconds, self._most.get(role, 0.0))
-            yield Reading(c.PROCESS_CPU, self._most[role], (role,))
+    living: dict[str, float] = {}
+    for process in snapshot.processes:
+        living[process.role] = living.get(process.role, 0.0) + _cpu_s(process.pid)
+    for row in board:
+        yield Reading(c.PROCESS_CPU, row.show_cpu(row.cpu_s + living.pop(row.name, 0.0)), (row.name,))
+    for role, seconds in living.items():  # the supervisor's own
+        yield Reading(c.PROCESS_CPU, seconds, (role,))
 
 
 def _cpu_s(pid: int) -> float:

@@ -121,6 +121,15 @@ class BreakerConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     successes: Annotated[
         int, Meta(description="So many probes must succeed before it closes.", ge=1, le=1000)
     ] = 2
+    patience: Annotated[
+        float,
+        Meta(
+            description="For so long after a mail was fetched, such a failure uses up none of its [retry] "
+            "attempts, s.",
+            ge=0,
+            le=DELAY_MAX_S,
+        ),
+    ] = DAY_S
     errors: Annotated[
         list[ClassName],
         Meta(

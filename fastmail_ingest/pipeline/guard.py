@@ -14,6 +14,7 @@ class Guard:
         self._breaker = breaker
         self._errors = frozenset(errors)
         self._probing = False
+        self._failed = ""  # the mail that failed last
 
     @property
     def closed(self) -> bool:
@@ -48,11 +49,17 @@ class Guard:
         """A handler's call came to an end that is the mail's own: done, rejected, or its own fault."""
         self._breaker.success()
 
-    def failed(self, error: BaseException) -> bool:
-        """Note a failed call; True if the mail is not to blame: the breaker is not closed (any more)."""
+    def failed(self, error: BaseException, mail: str) -> bool:
+        """Note a failed call; True if the mail is not to blame: the breaker is not closed (any more).
+
+        That one mail fails again and again says nothing of what the others need.
+        """
         if not self._errors or not speaks_of_a_dependency(error, self._errors):
             self._breaker.success()
             return False
+        if mail == self._failed and self.closed:
+            return False
+        self._failed = mail
         self._breaker.failure(error)
         self._probing = False
         return not self.closed

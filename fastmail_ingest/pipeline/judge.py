@@ -1,7 +1,9 @@
 """What becomes of a mail whose handler raised: the decision, its words for the log, its record."""
 
 import logging
+import math
 import random
+import time
 import traceback
 from pathlib import Path
 
@@ -31,13 +33,16 @@ class Judge:
         self.guard = guard
 
     def decide(self, opened: OpenedMail, error: BaseException, *, counts: bool = True) -> Delayed | Dead:
-        """Decide on a mail whose handler raised `error`; `counts` false keeps it from the breaker."""
+        """Decide on a mail whose handler raised `error`; `counts` false: it is the mail's, not an outage."""
         failures = opened.entry.failures + 1
-        decision = retry.decide(error, failures, self._rules, random.random())  # noqa: S311
+        past = retry.Past(
+            failures, opened.entry.attempt, time.time() - opened.fetched_at if counts else math.inf
+        )
+        decision = retry.decide(error, past, self._rules, random.random())  # noqa: S311
         rejected = isinstance(decision, retry.GiveUp) and decision.reason == "rejected"
         if rejected:
             self.guard.succeeded()
-        elif counts and self.guard.failed(error):
+        elif counts and self.guard.failed(error, opened.email.id):
             return self.postpone(opened, error)
         if isinstance(decision, retry.GiveUp):
             return _given_up(opened, error, decision.reason)

@@ -9,7 +9,8 @@ def error_rules(config: Config) -> ErrorRules:
     """How a failing mail is tried again, by what its handler raised."""
     general = config.retry
     special = {each.error: _rule(each.over(general), each.reject) for each in config.retry_for}
-    return ErrorRules(_rule(general), special)
+    breaker = config.breaker
+    return ErrorRules(_rule(general), special, frozenset(breaker.errors), breaker.patience)
 
 
 def _rule(section: RetryConfig, reject: bool = False) -> RetryRule:

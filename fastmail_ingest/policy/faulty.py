@@ -2,6 +2,9 @@
 
 from collections.abc import Container, Iterator
 
+# Kinds of OSError that speak of one file, not of what all mails need.
+_OF_ONE_FILE = frozenset({"FileNotFoundError", "FileExistsError", "IsADirectoryError", "NotADirectoryError"})
+
 
 def names_of(error: BaseException) -> Iterator[str]:
     """The names of an exception's class and of its bases, the most specific class first.
@@ -27,6 +30,12 @@ def unwrapped(error: BaseException) -> BaseException:
 def speaks_of_a_dependency(error: BaseException, names: Container[str]) -> bool:
     """Whether `error` says that something the handler depends on is down, not that the mail is bad.
 
-    That is so if its class, or a base of it, is among `names` (bare or qualified).
+    That is so if its class, or a base of it, is among `names` (bare or qualified). That a file is missing, or
+    in the way, speaks of a dependency only if that very class is.
     """
-    return any(name in names for name in names_of(unwrapped(error)))
+    for name in names_of(unwrapped(error)):
+        if name in names:
+            return True
+        if name in _OF_ONE_FILE:
+            return False
+    return False

@@ -1,6 +1,7 @@
 """What every child may know of the roles: how many there shall be, how often and of what they died.
 
-The supervisor alone writes, in memory that all share; so it outlives whoever reads it.
+The supervisor alone writes, but for what a reader has shown, in memory that all share; so it outlives whoever
+reads it.
 """
 
 import mmap
@@ -14,14 +15,14 @@ WORDS_MAX_BYTES = 510
 
 # Written in native form at multiples of 8: one store each, see slots.py.
 _HEAD = struct.Struct("@dQ")  # start (time.monotonic()), 1 while draining
-# wanted, started, deaths, time of the last death (time.monotonic()), CPU time of the ended, s
-_NUMBERS = struct.Struct("@QQQdd")
+# wanted, started, deaths, time of the last death (time.monotonic()), CPU time of the ended and as shown, s
+_NUMBERS = struct.Struct("@QQQddd")
 _NAME = struct.Struct(f"@H{NAME_MAX_BYTES}s6x")
 _WORDS = struct.Struct(f"@H{WORDS_MAX_BYTES}s")
 _NAME_AT = _NUMBERS.size
 _WORDS_AT = _NAME_AT + _NAME.size
 _ROW_SIZE = _WORDS_AT + _WORDS.size
-_WANTED_AT, _STARTED_AT, _DEATHS_AT, _DIED_AT, _SPENT_AT = 0, 8, 16, 24, 32
+_WANTED_AT, _STARTED_AT, _DEATHS_AT, _DIED_AT, _SPENT_AT, _SHOWN_AT = 0, 8, 16, 24, 32, 40
 
 
 class Row:
@@ -89,6 +90,16 @@ class Row:
     def note_cpu(self, seconds: float) -> None:
         """A child has ended, after so much CPU time."""
         struct.pack_into("@d", self._memory, self._at + _SPENT_AT, self.cpu_s + seconds)
+
+    def show_cpu(self, seconds: float) -> float:
+        """The CPU time to show, s: `seconds`, or what was shown before if that was more.
+
+        For the one process that answers scrapers. A child that ends just now is for a moment neither alive
+        nor among the ended, and whoever answered before may have been killed.
+        """
+        shown = max(seconds, self._time(_SHOWN_AT))
+        struct.pack_into("@d", self._memory, self._at + _SHOWN_AT, shown)
+        return shown
 
     @property
     def last_words(self) -> str:

@@ -44,7 +44,7 @@ def test_delays_grow_to_the_cap() -> None:
 )
 def test_what_becomes_of_a_failed_mail(error: Exception, failures: int, verdict: object) -> None:
     rules = retry.ErrorRules(retry.RetryRule(5, Backoff(1.0, 2.0, 60.0, 0.0)))
-    assert retry.decide(error, failures, rules, 0.5) == verdict
+    assert retry.decide(error, retry.Past(failures, failures, 0.0), rules, 0.5) == verdict
 
 
 @given(
