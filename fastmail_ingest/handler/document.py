@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from fastmail_ingest.config.outgoing import DocumentSection
-from fastmail_ingest.model.classification import CLASSIFICATION, Classification
+from fastmail_ingest.model.classification import Classification, classification_of
 from fastmail_ingest.model.email import Address, Attachment, Email
 
 VERSION = 1
@@ -59,7 +59,6 @@ def document_of(email: Email, section: DocumentSection) -> MailDocument:
     """What `section` says is to be handed on of a mail."""
     limit = section.text_limit
     text, html = email.body_text if limit else "", email.html if section.html else ""
-    classification = email.notes.get(CLASSIFICATION)
     return MailDocument(
         version=VERSION,
         id=email.id,
@@ -82,7 +81,7 @@ def document_of(email: Email, section: DocumentSection) -> MailDocument:
         text=text[:limit],
         html=html[:limit],
         cut=limit > 0 and max(len(text), len(html)) > limit,
-        classification=classification if isinstance(classification, Classification) else None,
+        classification=classification_of(email),
     )
 
 

@@ -61,7 +61,7 @@ class Jsonl:
         record = record_of(email, text=self._section.text != "none")
         shown: dict[str, Any] = msgspec.structs.asdict(record)
         shown |= {"to": _people(email.to), "cc": _people(email.cc)}
-        text = shown.pop("text")
+        text, classification = shown.pop("text"), shown.pop("classification")
         if self._section.text == "whole":
             shown["text"] = text
         elif self._section.text == "preview":
@@ -70,6 +70,8 @@ class Jsonl:
             {"filename": clean(each.filename), "content_type": clean(each.content_type)}
             for each in email.attachments
         ]
+        if classification is not None:
+            shown["classification"] = msgspec.structs.asdict(classification)
         if self._section.raw:
             shown["raw"] = base64.b64encode(email.raw).decode()
         return orjson.dumps(shown, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from fastmail_ingest.model.classification import Classification, classification_of
 from fastmail_ingest.model.email import Attachment, Email
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -29,6 +30,7 @@ class Record(Struct, frozen=True, kw_only=True):
     size: int  # bytes of the raw mail
     flags: list[str]
     labels: list[str]
+    classification: Classification | None  # what `classify` found, if it stands before in the chain
 
 
 COLUMNS = (*Record.__struct_fields__, "raw")
@@ -64,6 +66,7 @@ def record_of(email: Email, *, text: bool = True) -> Record:
         size=email.size,
         flags=[clean(flag) for flag in email.flags],
         labels=[clean(label) for label in email.labels],
+        classification=classification_of(email),
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import orjson
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from fastmail_ingest.config.boxed_files import SqliteConfig
@@ -19,19 +21,20 @@ from fastmail_ingest.model.handler import batch_handler
 _SETTING = "[sqlite] path"
 _SCHEMA = Schema(
     application_id=0x666D6971,
-    version=1,
+    version=2,
     statements=(
         """CREATE TABLE mails (
             id TEXT PRIMARY KEY, account TEXT NOT NULL, mailbox TEXT NOT NULL, lane TEXT NOT NULL,
             attempt INTEGER NOT NULL, internal_date TEXT, date TEXT, sender TEXT NOT NULL,
             sender_name TEXT NOT NULL, "to" TEXT NOT NULL, cc TEXT NOT NULL, subject TEXT NOT NULL,
             message_id TEXT NOT NULL, text TEXT NOT NULL, size INTEGER NOT NULL, flags TEXT NOT NULL,
-            labels TEXT NOT NULL, raw BLOB)""",
+            labels TEXT NOT NULL, classification TEXT, raw BLOB)""",
         """CREATE TABLE attachments (
             mail TEXT NOT NULL REFERENCES mails (id) ON DELETE CASCADE, number INTEGER NOT NULL,
             filename TEXT NOT NULL, content_type TEXT NOT NULL, content BLOB NOT NULL,
             PRIMARY KEY (mail, number)) WITHOUT ROWID""",
     ),
+    upgrades={1: ("ALTER TABLE mails ADD COLUMN classification TEXT",)},
 )
 _NAMES = ", ".join(f'"{column}"' for column in COLUMNS)
 _PLACES = ", ".join("?" * len(COLUMNS))
@@ -108,4 +111,6 @@ def _value(value: object) -> object:
     """A value as SQLite can keep it."""
     if isinstance(value, list):
         return orjson.dumps(value).decode()
+    if isinstance(value, Struct):
+        return msgspec.json.encode(value).decode()
     return value.isoformat() if isinstance(value, datetime) else value

@@ -3,9 +3,10 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -18,11 +19,15 @@ _WAL_PAUSE_S = 0.01
 
 
 class Schema(Struct, frozen=True):
-    """`application_id` (sqlite.org/pragma.html) tells whose file it is, `version` what is in it."""
+    """`application_id` (sqlite.org/pragma.html) tells whose file it is, `version` what is in it.
+
+    `upgrades` has the statements that make the next version of an older one.
+    """
 
     application_id: int
     version: int
     statements: tuple[str, ...]
+    upgrades: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
 
 def open_file(setting: str, path: Path, schema: Schema) -> sqlite3.Connection:
@@ -97,6 +102,11 @@ def _make(connection: sqlite3.Connection, setting: str, path: Path, schema: Sche
         connection.execute(f"PRAGMA user_version = {schema.version}")
     elif application_id != schema.application_id:
         raise ConfigError(f"{setting}: {path} is the database of another program. remedy: name another file")
+    elif version in schema.upgrades:
+        for older in range(version, schema.version):
+            for statement in schema.upgrades[older]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {schema.version}")
     elif version != schema.version:
         raise ConfigError(
             f"{setting}: {path} has schema version {version}, this program writes {schema.version}. "

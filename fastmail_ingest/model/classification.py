@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from fastmail_ingest.model.email import Email
+
 CLASSIFICATION = "classification"  # its name among a mail's notes
 
 Priority = Literal["urgent", "high", "normal", "low"]
@@ -17,3 +19,9 @@ class Classification(msgspec.Struct, frozen=True):
     categories: tuple[str, ...]  # of the rules that fit, in their order, each once
     words: tuple[str, ...]  # the words and patterns that were found, as the rules write them
     problems: tuple[Problem, ...]
+
+
+def classification_of(email: Email) -> Classification | None:
+    """What `classify` said of a mail; None if it does not stand before in the chain."""
+    found = email.notes.get(CLASSIFICATION)
+    return found if isinstance(found, Classification) else None

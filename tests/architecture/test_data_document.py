@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec.structs import fields
-from support.kept_mail import WITH_ATTACHMENT, mail
+from support.kept_mail import WITH_ATTACHMENT, classified, mail
 
 import fastmail_ingest
 from fastmail_ingest.config.boxed_files import JsonlConfig, SqliteConfig
@@ -57,13 +57,13 @@ def test_what_jsonl_writes(tmp_path: Path) -> None:
     for text, raw in (("whole", True), ("preview", False), ("none", False)):
         directory = tmp_path / text
         made = Jsonl(JsonlConfig(directory=str(directory), text=text, raw=raw), 90)
-        made([mail(1, WITH_ATTACHMENT)])
+        made([mail(1, WITH_ATTACHMENT) if text == "none" else classified(1)])
         (file,) = directory.glob("*.jsonl")
         lines.append(json.loads(file.read_bytes()))
     whole, preview, none = lines
     assert whole.keys() | preview.keys() == marked("Fields of a mail", "jsonl")
     assert none.keys() == marked("Fields of a mail", "jsonl", ALWAYS)
-    assert whole["attachments"][0].keys() == marked("An attachment", "jsonl")
+    assert none["attachments"][0].keys() == marked("An attachment", "jsonl")
 
 
 def test_the_columns_of_the_tables(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from support.kept_mail import HOSTILE, WITH_ATTACHMENT, mail
+from support.kept_mail import CLASSIFIED, HOSTILE, WITH_ATTACHMENT, classified, mail
 from support.postgres_server import PostgresServer
 
 from fastmail_ingest.config import BreakerConfig, Config, HandlerConfig
@@ -153,14 +153,50 @@ def test_a_table_that_was_made_for_us_needs_no_right_to_make_one(
     admin.execute("DROP ROLE writer")
 
 
+def test_a_classification_is_a_column_that_older_tables_get(
+    postgres: PostgresServer, table: str, admin: psycopg.Connection
+) -> None:
+    handler(postgres, table)([mail(0)])
+    admin.execute(f"ALTER TABLE {table} DROP COLUMN classification")
+    admin.execute(f"COMMENT ON TABLE {table} IS 'fastmail-ingest, schema version 1'")
+    admin.execute("DROP ROLE IF EXISTS writer")
+    admin.execute("CREATE ROLE writer LOGIN")
+    admin.execute(f"GRANT SELECT, INSERT ON {table} TO writer")
+    made = Postgres(PostgresConfig(url=postgres.url().replace("mail@", "writer@"), table=table))
+    with pytest.raises(
+        ConfigError, match=rf'remedy: as its owner: ALTER TABLE "{table}" .* jsonb; COMMENT'
+    ) as told:
+        made.startup()
+    for statement in str(told.value).partition("as its owner: ")[2].split("; "):
+        admin.execute(statement)
+    made([classified(1)])
+    made.shutdown()
+    handler(postgres, table)([mail(2)])
+    found = [row for (row,) in admin.execute(f"SELECT classification FROM {table} ORDER BY id")]
+    assert found == [None, CLASSIFIED, None]
+    admin.execute("DROP OWNED BY writer")
+    admin.execute("DROP ROLE writer")
+
+
+def test_a_table_of_an_older_version_is_changed_by_its_owner(
+    postgres: PostgresServer, table: str, admin: psycopg.Connection
+) -> None:
+    handler(postgres, table)([mail(0)])
+    admin.execute(f"ALTER TABLE {table} DROP COLUMN classification")
+    admin.execute(f"COMMENT ON TABLE {table} IS 'fastmail-ingest, schema version 1'")
+    handler(postgres, table)([classified(1)])
+    found = [row for (row,) in admin.execute(f"SELECT classification FROM {table} ORDER BY id")]
+    assert found == [None, CLASSIFIED]
+
+
 def test_a_table_of_somebody_else_is_refused(
     postgres: PostgresServer, table: str, admin: psycopg.Connection
 ) -> None:
     admin.execute(f"CREATE TABLE {table} (id text PRIMARY KEY)")
     with pytest.raises(ConfigError, match=r"not made by fastmail-ingest.*remedy: "):
         handler(postgres, table)
-    admin.execute(f"COMMENT ON TABLE {table} IS 'fastmail-ingest, schema version 2'")
-    with pytest.raises(ConfigError, match="schema version 2; this program writes version 1"):
+    admin.execute(f"COMMENT ON TABLE {table} IS 'fastmail-ingest, schema version 3'")
+    with pytest.raises(ConfigError, match="schema version 3; this program writes version 2"):
         handler(postgres, table)
 
 

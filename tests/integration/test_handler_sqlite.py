@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from support.kept_mail import HOSTILE, WITH_ATTACHMENT, deaths, mail
+from support.kept_mail import CLASSIFIED, HOSTILE, WITH_ATTACHMENT, classified, deaths, mail
 
 from fastmail_ingest.config.boxed_files import SqliteConfig
 from fastmail_ingest.errors import ConfigError, HandlerLoadError
@@ -132,9 +132,22 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.db"
     handler(path).shutdown()
     with closing(sqlite3.connect(path)) as later:
-        later.execute("PRAGMA user_version = 2")
-    with pytest.raises(ConfigError, match="schema version 2, this program writes 1"):
+        later.execute("PRAGMA user_version = 3")
+    with pytest.raises(ConfigError, match="schema version 3, this program writes 2"):
         handler(path)
+
+
+def test_a_classification_is_a_column_that_older_files_get(tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    handler(path)([mail(0)])
+    with closing(sqlite3.connect(path)) as older:
+        older.execute("ALTER TABLE mails DROP COLUMN classification")
+        older.execute("PRAGMA user_version = 1")
+    handler(path)([classified(1), mail(2)])
+    handler(path)([mail(3)])
+    found = [row["classification"] for row in rows(path)]
+    assert json.loads(found.pop(1)) == CLASSIFIED
+    assert found == [None] * 3
 
 
 def test_a_wrong_place_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+from fastmail_ingest.model.classification import CLASSIFICATION, Classification
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.mailbox import MailboxKey
 from support.stream_world import envelope
@@ -31,6 +32,16 @@ HOSTILE = (
 def mail(uid: int, raw: bytes = PLAIN, attempt: int = 1, mailbox: str = "INBOX") -> Email:
     made = envelope(f"a:{mailbox}:7:{uid}", MailboxKey("a", mailbox), 7, uid, raw)
     return Email(made, attempt)
+
+
+CLASSIFIED = {"priority": "high", "categories": ["orders"], "words": ["my order"], "problems": []}
+
+
+def classified(uid: int) -> Email:
+    """A mail as it is behind `classify`."""
+    made = mail(uid)
+    made.notes[CLASSIFICATION] = Classification("high", ("orders",), ("my order",), ())
+    return made
 
 
 def deaths(call: Callable[[Path], None], base: Path, patch: tuple[object, str]) -> Iterator[Path]:

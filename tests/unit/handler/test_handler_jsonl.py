@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kept_mail import PLAIN, WITH_ATTACHMENT, deaths, mail
+from support.kept_mail import CLASSIFIED, PLAIN, WITH_ATTACHMENT, classified, deaths, mail
 
 from fastmail_ingest.config.boxed_files import JsonlConfig
 from fastmail_ingest.errors import ConfigError, HandlerLoadError
@@ -56,6 +56,13 @@ def test_a_line_holds_the_mail(tmp_path: Path) -> None:
     assert (first["date"], first["text"].strip()) == ("2025-01-06T08:00:00Z", "Hello Bob")
     assert base64.b64decode(first["raw"]) == PLAIN
     assert second["attachments"] == [{"filename": "a.pdf", "content_type": "application/pdf"}]
+
+
+def test_a_classification_is_in_the_line(tmp_path: Path) -> None:
+    handler(tmp_path)([mail(0), classified(1)])
+    first, second = lines(tmp_path)
+    assert "classification" not in first
+    assert second["classification"] == CLASSIFIED
 
 
 def test_how_much_of_the_text_is_written(tmp_path: Path) -> None:

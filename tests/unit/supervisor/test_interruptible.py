@@ -1,6 +1,5 @@
 """What a reload runs in the supervisor ends in time, or when a signal comes."""
 
-import os
 import signal
 import threading
 
@@ -19,8 +18,7 @@ def test_it_ends_in_time() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
 def test_it_ends_when_a_signal_comes(number: signal.Signals) -> None:
     with pytest.raises(Interrupted, match=f"{number.name} came meanwhile"), interruptible(LONG_S):
-        os.kill(os.getpid(), number)
-        threading.Event().wait(LONG_S)
+        signal.raise_signal(number)
 
 
 def test_what_ends_by_itself_leaves_no_trace() -> None:
