@@ -54,6 +54,16 @@ def logrotate() -> str:
 
 
 @pytest.fixture(scope="session")
+def promtool() -> str:
+    return need(shutil.which("promtool"), "promtool", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def prometheus_binary() -> str:
+    return need(shutil.which("prometheus"), "prometheus", "prometheus")
+
+
+@pytest.fixture(scope="session")
 def dovecot(dovecot_binary: str) -> Iterator[Dovecot]:
     server = Dovecot(dovecot_binary)
     yield server

@@ -4,9 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import psutil
 
+from fastmail_ingest.app.backup.age import BackupAge
 from fastmail_ingest.app.credentials import token_file_of
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.blob.directory import BlobDirectory
@@ -27,7 +29,8 @@ LOOK_AT_DISK_EVERY_S = 15.0
 
 def exposition(runtime: Runtime, table: SlotTable, snapshot: Callable[[], Snapshot]) -> Exposition:
     """All metrics, to be rendered in any thread; `snapshot` gives the last one and does not wait."""
-    disk = DiskLook(runtime.blobs, runtime.config.accounts)
+    backups = BackupAge(Path(runtime.config.backup.directory), runtime.config.redis.prefix)
+    disk = DiskLook(runtime.blobs, backups, runtime.config.accounts)
     disk.start()
     sources = [
         lambda: gauges.readings(snapshot()),
@@ -59,9 +62,10 @@ def _cpu_s(pid: int) -> float:
 class DiskLook:
     """Looks at files from time to time, in a thread of its own: a disk may be far away, and hang."""
 
-    def __init__(self, blobs: BlobDirectory, accounts: Sequence[Account]) -> None:
+    def __init__(self, blobs: BlobDirectory, backups: BackupAge, accounts: Sequence[Account]) -> None:
         self.seen: list[Reading] = []
         self._blobs = blobs
+        self._backups = backups
         self._accounts = [each for each in accounts if each.token_file][: c.ACCOUNTS_MAX]
         self._told = ""
 
@@ -84,11 +88,13 @@ class DiskLook:
         found = [reading for account in self._accounts for reading in _token(account)]
         try:
             found.append(Reading(c.BLOBS_BYTES, self._blobs.size()))
+            if (taken_at := self._backups.newest_at()) is not None:
+                found.append(Reading(c.BACKUP_TIMESTAMP, taken_at))
             self._told = ""
         except OSError as error:
             if str(error) != self._told:
                 self._told = str(error)
-                _log.warning("what large mails take on disk is not known: %s", error)
+                _log.warning("what large mails take on disk, or the age of backups, is not known: %s", error)
         return found
 
 

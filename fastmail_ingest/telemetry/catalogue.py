@@ -102,6 +102,11 @@ STREAM_BYTES = Definition(
 RETRIES_WAITING = Definition("retries_waiting", "gauge", "Mails that wait for their next try.")
 DLQ_DEPTH = Definition("dlq_depth", "gauge", "Dead letters.")
 BLOBS_BYTES = Definition("blobs_bytes", "gauge", "Bytes of large mails that wait in files.")
+BACKUP_TIMESTAMP = Definition(
+    "backup_timestamp_seconds", "gauge",
+    "When the newest good backup in `[backup] directory` was taken, epoch; 0 if none is good, absent if "
+    "there is no such directory.",
+)  # fmt: skip
 REDIS_UP = Definition("redis_up", "gauge", "1 if Redis answered when it was asked last, else 0.")
 REDIS_MEMORY_USED = Definition("redis_memory_used_bytes", "gauge", "What Redis uses.")
 REDIS_MEMORY_LIMIT = Definition(

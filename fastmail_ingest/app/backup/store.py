@@ -136,9 +136,15 @@ class BackupStore:
         found += [Stored(path, None, why) for path in self._directory.glob(f"*{RDB}") if path not in named]
         return sorted(found, key=lambda each: (_taken_at(each), each.path.name))
 
+    def newest_whole(self, prefix: str) -> Stored | None:
+        """The newest backup of this prefix without a problem."""
+        notes = [path for path in self._directory.glob(f"*{MANIFEST}") if _STEM.fullmatch(path.stem)]
+        found = (_stored(note) for note in sorted(notes, key=lambda note: note.stem, reverse=True))
+        return next((each for each in found if not each.problem and _is_of(each, prefix)), None)
+
     def retain(self, prefix: str, keep: int) -> list[Path]:
         """Remove all but the newest `keep` whole backups of this prefix, and damaged ones that are older."""
-        mine = [each for each in self.all() if each.manifest is not None and each.manifest.prefix == prefix]
+        mine = [each for each in self.all() if _is_of(each, prefix)]
         whole = [each for each in mine if not each.problem]
         if len(whole) <= keep:
             return []
@@ -204,6 +210,10 @@ def _problem(path: Path, manifest: Manifest) -> str:
     if len(blobs) < manifest.blob_count or _sum(blobs) < manifest.blob_bytes:
         return f"of {manifest.blob_count} large mails with {manifest.blob_bytes} bytes not all are there"
     return ""
+
+
+def _is_of(stored: Stored, prefix: str) -> bool:
+    return stored.manifest is not None and stored.manifest.prefix == prefix
 
 
 def _sum(paths: Sequence[Path]) -> int:
