@@ -139,7 +139,7 @@ class Webhook:
         if 200 <= status < 300:
             return
         answer = f"[webhook] {self._origin} answered {status}"
-        if status < 400:
+        if 300 <= status < 400:
             raise SinkUnavailable(
                 f"{answer}: redirects are not followed. remedy: write the address it leads to into url"
             )
@@ -234,7 +234,8 @@ def _words(error: Exception) -> str:
         case TimeoutError():
             words = "no answer in time"
         case aiohttp.ClientResponseError():
-            words = "its answer is no HTTP"
+            # What follows a 204 would be the next answer (RFC 9112, 6.3).
+            words = "its answer breaks HTTP: a body behind 204, or no HTTP at all"
         case aiohttp.ServerDisconnectedError():
             words = "it hung up without an answer"
         case _:

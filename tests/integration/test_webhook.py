@@ -157,6 +157,11 @@ HANGING = {
     "no HTTP": sends(b"220 mail.example.com ESMTP\r\n"),
     "a body of two lengths": sends(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
     "no chunks": sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+    "a body behind 204": sends(b"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nhello", keep=True),
+    "100 and no more": sends(b"HTTP/1.1 100 Continue\r\n\r\n", keep=True),
+    "another protocol": sends(
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", keep=True
+    ),
     "hangs up": sends(b""),
     "hangs up in its headers": sends(b"HTTP/1.1 200 OK\r\nContent-Le"),
     "an error without end": never_ends(b"HTTP/1.1 500 No\r\nContent-Length: 9999999999\r\n\r\n", b"x" * 65536),
@@ -174,6 +179,14 @@ def test_a_sink_that_gives_no_good_answer_is_tried_again(answer: object) -> None
 
 TAKEN = {
     "without end": never_ends(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n", b"x" * 65536),
+    "without end or length": never_ends(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536),
+    "in chunks without end": never_ends(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"5\r\nhello\r\n"
+    ),
+    "behind early hints": sends(
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    ),
+    "followed by another": sends(OK + b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n", keep=True),
     "half": sends(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf"),
     "a bomb": sends(
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
