@@ -1,6 +1,7 @@
 """A worker process: the pipeline's loop with the real lanes, the slot as desk, the counters as journal."""
 
 import asyncio
+import os
 import random
 import signal
 import time
@@ -11,8 +12,9 @@ import uvloop
 
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.breaker import CircuitBreaker
-from fastmail_ingest.errors import EXIT_OK
+from fastmail_ingest.errors import EXIT_OK, EXIT_ROLE_FAILED
 from fastmail_ingest.handler.hooks import shut_down, start_up
+from fastmail_ingest.handler.overdue import Watch
 from fastmail_ingest.model.entry import Entry, Settlement
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.pipeline.batch import begin_process
@@ -86,7 +88,9 @@ async def _work(runtime: Runtime, child: Child) -> int:
     beating = loop.create_task(_beat(slot))
     if runtime.handler.startup and not runtime.once:
         slot.ready()  # waiting for what the handler needs is no failure to start
-    opened = await start_up(runtime.handler.startup, stopping, once=runtime.once)
+    opened = await start_up(
+        runtime.handler.startup, stopping, once=runtime.once, watch=_watch(runtime.call_plan.timeout_s, slot)
+    )
     given_back = await worker.run()
     if opened:
         await shut_down(runtime.handler.shutdown)
@@ -98,8 +102,22 @@ async def _work(runtime: Runtime, child: Child) -> int:
 async def _beat(slot: Slot) -> None:
     """Show that the loop runs."""
     while True:
-        slot.put(Counter.ALIVE_NS, time.monotonic_ns())
+        _show_alive(slot)
         await asyncio.sleep(_BEAT_S)
+
+
+def _show_alive(slot: Slot) -> None:
+    slot.put(Counter.ALIVE_NS, time.monotonic_ns())
+
+
+def _watch(timeout_s: float, slot: Slot) -> Watch:
+    """A startup hook has as long as a mail has; one that nothing else ends, ends its worker."""
+
+    def hung(words: str) -> None:
+        slot.message = words
+        os._exit(EXIT_ROLE_FAILED)
+
+    return Watch(timeout_s, lambda: _show_alive(slot), hung)
 
 
 def _around(runtime: Runtime, slot: Slot, lanes: Lanes, journal: Journal, consumer: str) -> Around:

@@ -1,6 +1,7 @@
 """Where the sync handlers of an async chain run: in threads, so that the event loop never waits for them."""
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ class Aside:
         if inspect.iscoroutinefunction(hook):
             return hook
 
+        @functools.wraps(hook)
         async def called_aside() -> None:
             answer = await self.call(hook)
             if inspect.isawaitable(answer):

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import math
 import random
 import traceback
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from fastmail_ingest.errors import StartupFailed
 from fastmail_ingest.handler import aside
 from fastmail_ingest.handler.load import Hook
+from fastmail_ingest.handler.overdue import Watch, overdue, watched
 from fastmail_ingest.policy.backoff import Backoff, delay_s
 
 _log = logging.getLogger(__name__)
@@ -20,13 +22,17 @@ _log = logging.getLogger(__name__)
 PATIENCE = Backoff(first_s=0.5, multiplier=2.0, cap_s=30.0, jitter=0.2)
 ONCE_TRIES = 3
 _STEPS = frozenset({__file__, aside.__file__, thread.__file__})  # between a worker and a hook
+_ENDLESS = Watch(math.inf)
 _SHOWN_CHARS = 400  # of an exception's message: room is left for what to do
 
 
-async def start_up(hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool) -> bool:
+async def start_up(
+    hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool, watch: Watch = _ENDLESS
+) -> bool:
     """Call each until it succeeds; False if we were told to stop before that.
 
-    With `once` somebody waits for the end: raises StartupFailed when one has failed three times.
+    One that takes longer than `watch` allows has failed. With `once` somebody waits for the end: raises
+    StartupFailed when one has failed three times.
     """
     for hook in hooks:
         failures = 0
@@ -34,7 +40,7 @@ async def start_up(hooks: Sequence[Hook], stopping: asyncio.Event, *, once: bool
             if stopping.is_set():
                 return False
             try:
-                await call(hook)
+                await _in_time(hook, watch)
                 break
             except Exception as error:
                 failures += 1
@@ -61,6 +67,19 @@ def _told(error: Exception) -> str:
         "remedy: mend it, or start what it opens (fastmail-ingest replay-eml shows its traceback), and run "
         "again: the mails wait in the stream"
     )
+
+
+async def _in_time(hook: Hook, watch: Watch) -> None:
+    name, own = name_of(hook), inspect.unwrap(hook)
+    deadline = asyncio.timeout(None if math.isinf(watch.timeout_s) else watch.timeout_s)
+    with watched(name, getattr(own, "__code__", None), watch):
+        try:
+            async with deadline:
+                await call(hook)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise TimeoutError(overdue(name, watch.timeout_s)) from error
 
 
 async def shut_down(hooks: Sequence[Hook]) -> None:

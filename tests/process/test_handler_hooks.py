@@ -1,12 +1,16 @@
 """startup and shutdown of a handler: once in each worker process, whatever else happens."""
 
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from support.invariants import assert_invariants, dead_letters, done_count
 from support.waiting import wait_until
+
+TARGET = 'target = "handler_under_test:handle"'
 
 BODY = """
 
@@ -219,3 +223,51 @@ def test_a_pool_that_is_opened_on_the_workers_loop_serves_its_mails(house, simul
     wait_until(lambda: len(lines(run, "mail")) == 50, f"all are handled; {run.log}")
     assert run.stop() == 0
     assert lines(run, "shutdown") == [1, 1]
+
+
+HANGS = """
+
+    import asyncio, time
+    from contextlib import suppress
+
+    {kind} startup():
+        os.write(CALLS, b"startup 0\\n")
+        {body}
+
+    def handle(email):
+        os.write(CALLS, b"mail 0\\n")
+"""
+SWALLOWS = "while True:\n            with suppress(asyncio.CancelledError): await asyncio.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "place"),
+    [
+        ("def", "time.sleep(60)", r" \(handler_under_test\.py:\d+\)"),
+        ("async def", "await asyncio.sleep(60)", ""),
+        ("async def", SWALLOWS, ""),
+    ],
+)
+def test_with_once_one_that_hangs_is_named_and_ends_the_run(
+    house, simulated, redis_server, kind: str, body: str, place: str
+) -> None:
+    simulated.add(5)
+    run = house(HANGS.format(kind=kind, body=body), worker="procs = 1", handler=f"{TARGET}\ntimeout = 0.5")
+    assert run.run("--once") == 4, run.text()
+    words = rf"handler_under_test\.startup{place} is not finished after handler\.timeout = 0\.5 s"
+    assert re.search(words, run.text()), run.text()
+    assert "remedy: " in run.text()
+    assert lines(run, "mail") == []
+    assert_invariants(redis_server.client())
+
+
+def test_one_that_hangs_is_tried_again_in_a_fresh_worker(house, simulated) -> None:
+    simulated.add(5)
+    body = HANGS.format(kind="def", body='if not os.path.exists("gate"): time.sleep(60)')
+    run = house(body, worker="procs = 1", handler=f"{TARGET}\ntimeout = 0.5").start()
+    wait_until(lambda: len(lines(run, "startup")) >= 2, f"a second worker tries it; {run.log}")
+    assert "handler_under_test.startup (handler_under_test.py:" in run.text()
+    assert lines(run, "mail") == []
+    (run.directory / "gate").touch()
+    wait_until(lambda: len(lines(run, "mail")) == 5, f"all are handled; {run.log}")
+    assert run.stop() == 0
