@@ -35,7 +35,8 @@ class Desk:
         for number in range(COUNT):
             made = mail_of(mail(number), internal_date=FIRST_DAY_S + 86_400 * number)
             simulated.server.call(lambda made=made: simulated.mailbox.append(made))
-        self.run = Supervised(directory, simulated.port, server.url, HANDLER)
+        # A follower in IDLE looks at its cursor after poll_max.
+        self.run = Supervised(directory, simulated.port, server.url, HANDLER, producer="poll_max = 1.0")
         assert self.run.run("--once") == 0, self.run.text()
 
     def __call__(self, *words: str, code: int = 0, answer: str = "") -> str:
