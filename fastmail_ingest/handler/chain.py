@@ -12,6 +12,7 @@ from fastmail_ingest.handler.aside import Aside
 from fastmail_ingest.handler.boxed import BOX, NEVER_WAIT
 from fastmail_ingest.handler.load import Handler, Hook, inspected, load_one
 from fastmail_ingest.model.email import Email
+from fastmail_ingest.model.handler import says_not_done
 
 __all__ = ["Handler", "load"]
 
@@ -87,8 +88,10 @@ def _one_after_the_other(loaded: Sequence[Handler]) -> Callable[[Email], object]
                 continue
             if inspect.isawaitable(answer):
                 return answer  # refused by whoever calls us: nothing has been done yet
-            if handler.is_batch or isinstance(answer, (Retry, Reject)):
+            if handler.is_batch:
                 _raise_outcome(answer)
+            elif says_not_done(answer):
+                raise answer
         return None
 
     return handle
@@ -102,8 +105,10 @@ def _one_after_the_other_async(loaded: Sequence[Handler], calls: Sequence[_Call]
             answer = call(_given(handler, email))
             while inspect.isawaitable(answer):
                 answer = await answer
-            if handler.is_batch or isinstance(answer, (Retry, Reject)):
+            if handler.is_batch:
                 _raise_outcome(answer)
+            elif says_not_done(answer):
+                raise answer
 
     return handle
 

@@ -8,6 +8,7 @@ from multidict import CIMultiDictProxy
 
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.envelope import Envelope
+from fastmail_ingest.model.kept import Kept
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mime import Address, Attachment, Mail, signs
 from fastmail_ingest.model.mime.delivery_report import DeliveryReport, RecipientStatus
@@ -18,7 +19,7 @@ __all__ = ["Address", "Attachment", "DeliveryReport", "Email", "RecipientStatus"
 _PREVIEW_CHARS = 200
 
 
-class Email:
+class Email(Kept):
     """One mail. Nothing is parsed before `subject`, `text` or another property needs it, and nothing raises
     for what is in it: what cannot be read is empty or None, and `defects` says so.
 
@@ -37,6 +38,11 @@ class Email:
         blobs: BlobSource | None = None,
     ) -> None:
         """`blobs` is where the bytes of a large mail are; without it only its beginning can be seen."""
+        if envelope.__class__ is not Envelope:
+            raise TypeError(
+                f"an Email is made by a worker, not of {type(envelope).__name__}. remedy: "
+                "fastmail_ingest.testing.make_email(bytes, a path or an EmailMessage)"
+            )
         self._envelope = envelope
         self._blobs = blobs
         self._parsed: Mail | None = None

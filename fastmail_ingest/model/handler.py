@@ -1,7 +1,9 @@
 """The mark that tells a batch handler from one that takes a single mail."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
+
+from fastmail_ingest.errors import Reject, Retry
 
 _MARK = "__fastmail_ingest_batch__"
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
@@ -21,3 +23,11 @@ def batch_handler(function: _Handler) -> _Handler:
 def is_batch_handler(function: Callable[..., Any]) -> bool:
     """Tell whether `function` was marked by `batch_handler`."""
     return getattr(function, _MARK, False) is True
+
+
+def says_not_done(answer: object) -> TypeGuard[BaseException]:
+    """Whether a handler of single mails has returned what it should have raised.
+
+    Any exception, and Retry or Reject without their brackets: to take that for done would lose the mail.
+    """
+    return isinstance(answer, BaseException) or answer is Retry or answer is Reject

@@ -13,6 +13,7 @@ from fastmail_ingest.errors import Reject, Retry
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry, Settlement, Shown
+from fastmail_ingest.model.handler import says_not_done
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, words_of
 from fastmail_ingest.pipeline.opening import Part, open_mail
@@ -108,9 +109,9 @@ def _heed(answer: object) -> None:
     """What a handler returns means nothing, but for what must not count as done.
 
     A coroutine of a sync function has done nothing yet; Retry and Reject are returned by batch handlers, so
-    that one mail's handler may do it by mistake.
+    that one mail's handler may do it by mistake, or return another exception.
     """
-    if isinstance(answer, (Retry, Reject)):
+    if says_not_done(answer):
         raise answer
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):

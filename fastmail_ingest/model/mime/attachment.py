@@ -30,6 +30,13 @@ class Attachment:
     def __repr__(self) -> str:
         return f"<Attachment {self.filename!r} {self.content_type}{' inline' if self.inline else ''}>"
 
+    def __getstate__(self) -> object:
+        """No pickle takes it."""
+        raise TypeError(
+            "an attachment is a part of its mail and cannot be pickled. remedy: hand on filename and "
+            "content(), or the Email"
+        )
+
     @lazy
     def raw_filename(self) -> str:
         """The name as the sender wrote it, decoded, at most 1,000 characters; empty without one."""

@@ -309,3 +309,13 @@ def test_what_a_handler_returns_by_mistake_is_heeded() -> None:
 
     assert run_handler(returns, RAW).rejected
     assert not run_handler(returns_later, RAW).done
+    for answer in (Reject("no"), Retry, Reject, ValueError("no")):
+        alone = run_handler(lambda email, answer=answer: answer, RAW)
+        assert not alone.done
+        for chain in (
+            ["log", lambda email, answer=answer: answer],
+            [lambda email, answer=answer: answer, coroutine],
+        ):
+            assert run_handler(chain, RAW).status == alone.status
+    for answer in (None, 1, "done", [Retry("no")], ValueError):
+        assert run_handler(lambda email, answer=answer: answer, RAW).done
