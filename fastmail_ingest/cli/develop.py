@@ -1,5 +1,6 @@
 """The verbs for whoever writes a handler: a starter, and single mails by hand."""
 
+import importlib.util
 import os
 import shlex
 import sys
@@ -41,6 +42,8 @@ def new_handler(name: str, directory: Path, kind: Literal["sync", "async", "batc
         click.echo(f'{directory / starter.CONFIGURATION} stays as it is; to use it: target = "{name}:handle"')
     move = f"cd {shlex.quote(str(directory))} && " if directory != Path() else ""
     click.echo("next:")
+    if importlib.util.find_spec("pytest") is None:
+        click.echo(f"  {move}python -m pip install pytest")
     click.echo(f"  {move}python -m pytest test_{name}.py")
     click.echo(f"  {move}fastmail-ingest replay-eml {name}.eml --handler {name}:handle")
 

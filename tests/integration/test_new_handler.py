@@ -80,6 +80,24 @@ def test_the_commands_it_names_run_as_they_are_printed(tmp_path: Path) -> None:
         assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_without_pytest_it_says_how_to_get_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, importlib.util\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'pytest' else found(name, *more)\n"
+        "from fastmail_ingest.cli.main import main\n"
+        "sys.argv = ['fastmail-ingest', 'new-handler', 'shop_mails']\n"
+        "main()"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    commands = made.stdout.partition("next:\n")[2].splitlines()
+    assert commands[:2] == ["  python -m pip install pytest", "  python -m pytest test_shop_mails.py"], (
+        made.stderr
+    )
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "shop_mails.eml").write_text("mine")
     (tmp_path / "supervisor.toml").write_text("# mine\n")
