@@ -13,6 +13,7 @@ from fastmail_ingest.model.snapshot import (
     InHand,
     ProcessStanding,
     RoleStanding,
+    SilenceStanding,
     Totals,
 )
 from fastmail_ingest.policy.breaker import State as Breaker
@@ -128,6 +129,17 @@ class Processes:
                 (each for each in (Breaker.OPEN, Breaker.HALF_OPEN) if each in states), Breaker.CLOSED
             )
             found.append(BreakerStanding(dependency, _BREAKERS[worst], states.count(worst)))
+        return found
+
+    def silences(self, now: float, mailboxes: Sequence[str]) -> list[SilenceStanding]:
+        """The mail servers that do not answer; `now` is time.monotonic(), `mailboxes` are all, numbered."""
+        found: list[SilenceStanding] = []
+        for slot in self._slots():
+            since_ns, number = slot.get(Counter.SILENT_SINCE_NS), slot.get(Counter.SILENT_MAILBOX)
+            if slot.state is State.READY and since_ns and 0 < number <= len(mailboxes):
+                for_s = round(max(0.0, now - since_ns / 1e9), 3)
+                connections = max(1, slot.get(Counter.SILENT_CONNECTIONS))
+                found.append(SilenceStanding(mailboxes[number - 1], for_s, connections))
         return found
 
     def totals(self) -> Totals:

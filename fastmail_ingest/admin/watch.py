@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct, convert
 
@@ -24,11 +24,12 @@ RATES_OVER_S = 10
 
 
 class About(Struct, frozen=True):
-    """What does not change while the process lives."""
+    """What does not change while the process lives; mailboxes are account/mailbox."""
 
     version: str
     node: str
     limits: Limits
+    mailboxes: Sequence[str] = ()
 
 
 class Watch:
@@ -84,6 +85,7 @@ class Watch:
         wrong = seen.wrong(now)
         totals = self._note(seen, wrong, int(wall))
         roles, breakers = self._processes.roles(now), self._processes.breakers()
+        silences = self._processes.silences(now, self._about.mailboxes)
         facts = Facts(
             now=wall,
             uptime_s=now - self._board.since,
@@ -95,6 +97,7 @@ class Watch:
             dead_rise=self._dead_rise(seen, int(wall)),
             accounts=seen.accounts,
             moving=self._memory.moving(seen.accounts, now),
+            silences=silences,
         )
         reasons = judge(facts, self._about.limits)
         return Snapshot(
@@ -112,6 +115,7 @@ class Watch:
             breakers=breakers,
             roles=roles,
             processes=self._processes.processes(now),
+            silences=silences,
         )
 
     def _note(self, seen: Seen, wrong: str, second: int) -> Totals:

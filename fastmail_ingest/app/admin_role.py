@@ -54,7 +54,7 @@ async def _serve(runtime: Runtime, child: Child, history: History) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     # Our own Redis stops before we do.
     look = RedisLook(_tool(runtime, Overview), runtime.config.accounts, lambda: child.table.board.draining)
-    about = About(__version__, runtime.node, limits(runtime))
+    about = About(__version__, runtime.node, limits(runtime), runtime.mailboxes)
     metrics = exposition(runtime, child.table, lambda: watch.snapshot)
     latency = LatencyLook(lambda: metrics.buckets(END_TO_END_LATENCY, lane=Lane.LIVE.label))
     watch = Watch(about, child.table, look, latency, history)
@@ -109,6 +109,7 @@ def limits(runtime: Runtime) -> Limits:
     """From when on /ready fails."""
     admin, producer = runtime.config.admin, runtime.config.producer
     return Limits(
+        silence_s=admin.silence,
         freshness_s=admin.freshness or 2 * (producer.poll_max + producer.timeout),
         backlog_age_s=admin.backlog_age,
         dead_growth=admin.dead_growth,

@@ -35,6 +35,7 @@ from fastmail_ingest.telemetry.producer_metrics import ProducerMetrics
 # A thread may be waiting for a mail server that does not answer; all it does may be done again.
 STOP_WAIT_S = 1.0
 _LOOK_EVERY_S = 0.1
+_SILENCE_S = 5.0  # an answer that comes in less is nothing to speak of
 _log = logging.getLogger(__name__)
 
 
@@ -75,6 +76,7 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
     while any(thread.is_alive() for thread in threads) and stopper.wait(_LOOK_EVERY_S):
         gates = [entrance.gate for entrance in entrances.values()]
         _show(child.slot, shared.outage, gates)
+        _show_silence(child.slot, runtime.mailboxes, watching)
         if metrics is not None:
             for gate in gates:
                 metrics.breaker(gate.breaker.name, gate.breaker.state)
@@ -117,10 +119,20 @@ def _show(slot: Slot, outage: Outage, gates: list[Gate]) -> None:
     slot.put(Counter.ACCOUNTS_OPEN, sum(not gate.is_open for gate in gates))
 
 
+def _show_silence(slot: Slot, mailboxes: Sequence[str], watching: dict[str, Watcher]) -> None:
+    now = time.monotonic()
+    silent = {name: watcher.silence.unanswered_s(now) for name, watcher in watching.items()}
+    silent = {name: for_s for name, for_s in silent.items() if for_s >= _SILENCE_S}
+    worst = max(silent, key=lambda name: silent[name], default="")
+    slot.put(Counter.SILENT_CONNECTIONS, len(silent))
+    slot.put(Counter.SILENT_MAILBOX, mailboxes.index(worst) + 1 if worst else 0)
+    slot.put(Counter.SILENT_SINCE_NS, int((now - silent[worst]) * 1e9) if worst else 0)
+
+
 def _stuck(threads: list[threading.Thread], watching: dict[str, Watcher]) -> str:
     now = time.monotonic()
     for thread in threads:
-        if overdue_s := watching[thread.name].overdue_s(now):
+        if overdue_s := watching[thread.name].silence.overdue_s(now):
             return f"{thread.name} is stuck: its next sign of life is overdue for {overdue_s:.0f} s"
     return ""
 

@@ -34,6 +34,11 @@ class Runtime:
         return Arguments(Keys(self.config.redis.prefix), self.config.ledger.keep_days)
 
     @property
+    def mailboxes(self) -> list[str]:
+        """All mailboxes as account/mailbox; their places are their numbers in slots."""
+        return [f"{each.name}/{mailbox}" for each in self.config.accounts for mailbox in each.mailboxes]
+
+    @property
     def blobs(self) -> BlobDirectory:
         """Where the bytes of large mails are."""
         return BlobDirectory(Path(self.config.blobs.directory))

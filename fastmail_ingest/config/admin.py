@@ -64,6 +64,15 @@ class AdminConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
             examples=[["mail.example.com"]],
         ),
     ] = field(default_factory=list)
+    silence: Annotated[
+        float,
+        Meta(
+            description="A mail server that owes an answer for so long, or serves none of our tries, makes "
+            "/ready fail, s.",
+            ge=5,
+            le=DAY_S,
+        ),
+    ] = 15.0
     freshness: Annotated[
         float,
         Meta(

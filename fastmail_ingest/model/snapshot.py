@@ -56,6 +56,17 @@ class BreakerStanding(Struct, frozen=True):
     processes: int
 
 
+class SilenceStanding(Struct, frozen=True):
+    """A mail server owes one of our processes an answer for `for_s`, or does not serve it.
+
+    `mailbox` (as account/mailbox) is where it lasts the longest; so it is with `connections` of that process.
+    """
+
+    mailbox: str
+    for_s: float
+    connections: int
+
+
 class Totals(Struct, frozen=True):
     """What the children of this supervisor have counted since it began."""
 
@@ -117,3 +128,4 @@ class Snapshot(Struct, frozen=True):
     breakers: list[BreakerStanding]
     roles: list[RoleStanding]
     processes: list[ProcessStanding]
+    silences: list[SilenceStanding]

@@ -50,6 +50,8 @@ class MailSource(Protocol):
     def commands(self) -> int: ...  # noqa: D102
     @property
     def can_idle(self) -> bool: ...  # noqa: D102
+    @property
+    def waits_since(self) -> float: ...  # noqa: D102
     def status(self, mailbox: str) -> MailboxState | None: ...  # noqa: D102
     def examine(self, mailbox: str) -> MailboxState: ...  # noqa: D102
     def look(self) -> None: ...  # noqa: D102

@@ -27,6 +27,7 @@ from fastmail_ingest.model.mailbox import MailboxKey
 from fastmail_ingest.pipeline.follower import Around, Follower, FollowPlan
 from fastmail_ingest.pipeline.gate import NAP_S, TURN_S, Gate
 from fastmail_ingest.pipeline.ports import MailSource
+from fastmail_ingest.pipeline.silence import Silence
 from fastmail_ingest.pipeline.stopper import Stopped, Stopper
 from fastmail_ingest.pipeline.transfer import CursorMoved, Tally, Transfer
 from fastmail_ingest.policy import polling
@@ -43,7 +44,6 @@ REOPEN_S = 600.0
 ROUND_S = 60.0
 BOOKED_COMMANDS = 100
 _ANSWERS = 8  # of the mail server, one after the other, while we log in or open a mailbox
-_GRACE_S = 60.0  # beyond what a step may take, before a thread counts as stuck
 _AFTER_REFUSAL_S = 0.5
 
 
@@ -96,7 +96,8 @@ class Watcher:
         self._booked = 0  # commands of this connection
         self._booked_bytes = 0
         self._fetching = False
-        self._quiet_until = 0.0
+        self.silence = Silence(lambda: self._gate.shut)
+        self._expect_within = self.silence.expect_within
         self._expect_within(plan.timeout_s)
         transfer.alive = lambda: self._expect_within(plan.timeout_s)
         self._alive = transfer.alive
@@ -108,14 +109,16 @@ class Watcher:
                 if not self._enter():
                     return
                 self._serve()
+                self.silence.ended()
                 if self._plan.once:
                     return
                 self._wait(TURN_S)  # we have left for others who waited
             except Stopped:
                 return
             except BudgetSpent:
-                continue  # the gate knows how long
+                self.silence.ended()  # the gate knows how long
             except (SourceUnavailable, ProtocolError, LoginRefused) as error:
+                self.silence.failed(error)
                 self._failures += 1
                 self._refusals += isinstance(error, ServerBusy)
                 wait_s = self._gate.failed(error, max(self._failures, self._refusals))
@@ -156,7 +159,9 @@ class Watcher:
         self._fetching = False
         try:
             self._expect_within(_ANSWERS * self._plan.timeout_s)
+            self.silence.connecting()
             source = self._connect()
+            self.silence.connected(source)
             self._gate.logged_in()
             source.show_life(self._alive)
             self._booked = 0
@@ -222,13 +227,21 @@ class Watcher:
     def _await_news(self, source: MailSource) -> None:
         """Wait by IDLE or by the clock."""
         if self._plan.idle and source.can_idle:
-            wait_s = polling.idle_wait(self._plan.pace, random.random())  # noqa: S311
-            self._expect_within(wait_s + self._plan.timeout_s)
-            source.wait(wait_s, self._stopper.fd)
+            self._idle(source, polling.idle_wait(self._plan.pace, random.random()))  # noqa: S311
         else:
             self._wait(self._interval_s)
         self._expect_within(self._plan.timeout_s)
         self._stopper.check()
+
+    def _idle(self, source: MailSource, wait_s: float) -> None:
+        """Stay in IDLE, and begin it anew from time to time, until the server or a signal wakes us."""
+        until = time.monotonic() + wait_s
+        while (left_s := until - time.monotonic()) > 0:
+            began, probe_s = time.monotonic(), min(left_s, polling.PROBE_S)
+            self._expect_within(probe_s + self._plan.timeout_s)
+            source.wait(probe_s, self._stopper.fd)
+            if source.news or time.monotonic() - began < probe_s:
+                return
 
     def _should_leave(self) -> bool:
         return self._gate.crowded() and time.monotonic() - self._entered_at > ROUND_S
@@ -240,6 +253,7 @@ class Watcher:
 
     def _gone_well(self) -> None:
         self._failures = 0
+        self.silence.served()
         self._gate.good(self._entered_at)
 
     def _slow_down(self, found: int) -> None:
@@ -269,16 +283,6 @@ class Watcher:
         if new >= at_least:
             self._booked += new
             self._gate.spending.spend(0, new)
-
-    # --- signs of life -----------------------------------------------------------------------------
-
-    def overdue_s(self, now: float) -> float:
-        """For how long there has been no sign of life when there should have been one; 0 if all is well."""
-        return max(0.0, now - self._quiet_until)
-
-    def _expect_within(self, seconds: float) -> None:
-        """The next step will not take longer than this; each answer of Redis or the mail server is a step."""
-        self._quiet_until = time.monotonic() + seconds + _GRACE_S
 
     def _wait(self, seconds: float) -> None:
         self._expect_within(seconds)

@@ -5,6 +5,8 @@ import msgspec
 # RFC 2177 asks for a new IDLE every 29 minutes; Gmail and NAT routers cut earlier.
 IDLE_RENEW_MIN_S = 240.0
 IDLE_RENEW_MAX_S = 540.0
+# A server that is silent in IDLE may be quiet or gone, and only a question tells: IDLE begins anew so often.
+PROBE_S = 12.0
 SLOW_DOWN = 1.5
 
 

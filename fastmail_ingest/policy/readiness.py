@@ -10,6 +10,7 @@ backlog_old           a mail waits in a lane for `backlog_age_s`; imports (backf
 dead_letters_growing  there are `dead_growth` more than at the lowest within `dead_window_s`
 account_suspended     a human must act before the account is asked again
 token_expired         the same, of an account that logs in by an access token
+mailbox_stuck         its server owes an answer for `silence_s`, or serves none of our tries
 mailbox_refused       its server does not open it
 mailbox_stale         it was not proved to be read to its end for `freshness_s`, and nothing comes out of it
 """
@@ -21,6 +22,7 @@ from itertools import chain
 from msgspec import Struct
 
 from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.model.snapshot import SilenceStanding
 from fastmail_ingest.model.standing import AccountStanding, MailboxStanding, StreamStanding
 
 SHOWN_MAX = 10  # reasons of one name; the rest is counted
@@ -33,6 +35,7 @@ class Limits(Struct, frozen=True):
     backlog_age_s: float
     dead_growth: int
     deaths: int
+    silence_s: float = 15.0
     grace_s: float = 5.0
     deaths_window_s: float = 60.0
     dead_window_s: float = 300.0
@@ -68,6 +71,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     dead_rise: int
     accounts: Sequence[AccountStanding]
     moving: frozenset[tuple[str, str]] = frozenset()
+    silences: Sequence[SilenceStanding] = ()
 
 
 class Reason(Struct, frozen=True):
@@ -81,7 +85,7 @@ class Reason(Struct, frozen=True):
 
 def judge(facts: Facts, limits: Limits) -> list[Reason]:
     """The reasons why not all is well, none if it is; the names stay the same from version to version."""
-    known = [_stopping(facts), _processes(facts, limits), _breakers(facts)]
+    known = [_stopping(facts), _processes(facts, limits), _breakers(facts), _silences(facts, limits)]
     if facts.redis_error:
         known.insert(1, _redis(facts))
     else:
@@ -139,6 +143,17 @@ def _breakers(facts: Facts) -> Iterator[Reason]:
             message = f"what your handler depends on is down for {count} workers; no mail is taken meanwhile"
             remedy = "repair what the log names behind circuit breaker; it goes on by itself then"
         yield Reason("breaker_open", dependency, message, remedy)
+
+
+def _silences(facts: Facts, limits: Limits) -> Iterator[Reason]:
+    for silence in facts.silences:
+        if silence.for_s < limits.silence_s:
+            continue
+        message = f"its mail server does not answer, or serves none of our tries, for {silence.for_s:.0f} s"
+        if others := silence.connections - 1:
+            message += f"; so it is with {others} other connections of this process"
+        remedy = "the log names what fails; fastmail-ingest supervise --dry-run asks its server"
+        yield Reason("mailbox_stuck", silence.mailbox, message, remedy)
 
 
 def _stream(facts: Facts, limits: Limits) -> Iterator[Reason]:

@@ -75,6 +75,11 @@ class Connection:
         return self._client.commands
 
     @property
+    def waits_since(self) -> float:
+        """Since when the server owes an answer, time.monotonic(); 0.0 if it owes none."""
+        return self._client.wire.waits_since
+
+    @property
     def can_idle(self) -> bool:
         """Whether the server can wake us (RFC 2177)."""
         return bool(self._client.has_capability("IDLE"))

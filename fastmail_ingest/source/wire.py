@@ -36,6 +36,7 @@ class Wire:
         self._buffer = bytearray()
         self._resize(IDLE_BYTES)
         self.kept_pace: Callable[[], None] = lambda: None  # called while a long answer comes fast enough
+        self.waits_since = 0.0  # time.monotonic() of a read under way, or that failed; 0.0 if there is none
         self.begin()
 
     def begin(self) -> None:
@@ -62,10 +63,11 @@ class Wire:
             self._start = self._end = 0
         elif self._end == len(self._buffer):
             self._compact()
-        began = time.monotonic()
+        began = self.waits_since = time.monotonic()
         room = len(self._buffer) - self._end
         count = self.sock.recv_into(self._view[self._end :])
         self._waited_s += time.monotonic() - began
+        self.waits_since = 0.0
         if count == 0:
             raise SourceUnavailable("the mail server closed the connection")
         self._end += count

@@ -124,6 +124,11 @@ MAILBOX_FRESHNESS = Definition(
     "How long ago a mailbox was last proved to be read to its end; if it never was, when we started.",
     ("account", "mailbox"),
 )  # fmt: skip
+MAILBOX_UNANSWERED = Definition(
+    "mailbox_unanswered_seconds", "gauge",
+    "For how long a mail server owes an answer, or serves none of our tries: the worst mailbox of each "
+    "producer, from 5 s on; else absent.", ("account", "mailbox"),
+)  # fmt: skip
 MAILBOX_REFUSED = Definition(
     "mailbox_refused", "gauge", "1 if its server does not open a mailbox, else 0.", ("account", "mailbox")
 )

@@ -32,3 +32,6 @@ class Counter(IntEnum):
     REDIS_BREAKER = 23
     UNREAD_SINCE_NS = 24  # since when there always was an entry that no worker had been given; 0 if none
     ACCOUNTS_OPEN = 25  # accounts that are suspended, resting, or do not answer
+    SILENT_SINCE_NS = 26  # since when a mail server owes an answer, the longest; 0 if none does
+    SILENT_MAILBOX = 27  # of that one: its number among all that are configured, from 1 on
+    SILENT_CONNECTIONS = 28

@@ -21,6 +21,9 @@ def readings(snapshot: Snapshot) -> Iterator[Reading]:
     yield Reading(c.REDIS_UP, float(snapshot.redis.ok))
     yield Reading(c.OBSERVED_AGE, max(0.0, now - snapshot.time) + snapshot.redis.seen_s_ago)
     yield from _processes(snapshot)
+    for silence in snapshot.silences:
+        account, _, mailbox = silence.mailbox.partition("/")
+        yield Reading(c.MAILBOX_UNANSWERED, silence.for_s, (account, mailbox))
     if snapshot.redis.ok:
         if snapshot.stream is not None:
             yield from _stream(snapshot.stream)

@@ -106,6 +106,23 @@ def test_an_expired_token_and_a_suspended_account(admin: AdminServer, stream: Op
     healed(admin)
 
 
+def test_a_mail_server_that_owes_an_answer(admin: AdminServer) -> None:
+    slot = admin.table.slot(1)
+    slot.put(Counter.SILENT_CONNECTIONS, 2)
+    slot.put(Counter.SILENT_MAILBOX, 2)
+    slot.put(Counter.SILENT_SINCE_NS, time.monotonic_ns() - 16_000_000_000)
+    reason = turned_by(admin, "mailbox_stuck")
+    assert reason["about"] == "token/INBOX"
+    assert "1 other connections" in reason["message"]
+    (told,) = admin.get("/status").json()["silences"]
+    assert (told["mailbox"], told["connections"]) == ("token/INBOX", 2)
+    slot.put(Counter.SILENT_SINCE_NS, time.monotonic_ns() - 6_000_000_000)
+    healed(admin)
+    assert admin.get("/status").json()["silences"]
+    slot.put(Counter.SILENT_SINCE_NS, 0)
+    wait_until(lambda: admin.get("/status").json()["silences"] == [], "nobody is silent")
+
+
 def test_a_mailbox_that_is_not_opened(admin: AdminServer, stream: Operated) -> None:
     stream.ledger.accounts.put_refusal(KEYS[0], Refusal(time.time(), "no such mailbox \x1b[31m"))
     reason = turned_by(admin, "mailbox_refused")

@@ -235,6 +235,29 @@ def test_a_mailbox_that_hangs_turns_it_until_it_is_read_again(tmp_path, simulate
             assert admin.supervised.stop() == 0
 
 
+def test_a_mail_server_that_hangs_is_told_before_its_mailbox_is_stale(
+    tmp_path, simulated, redis_server
+) -> None:
+    with ServerThread(Link(simulated.port)) as link:
+
+        def behind_the_link(**settings: str) -> Supervised:
+            return Supervised(tmp_path, link.port, redis_server.url, **settings)
+
+        hasty = "poll_min = 0.05\npoll_max = 0.5\ntimeout = 1"
+        admin = Admin(behind_the_link, admin="silence = 5\nfreshness = 600", producer=hasty).start().wait()
+        with closing(admin.supervised):
+            wait_until(lambda: admin.reasons() == [], "all is well")
+            link.call(lambda: _black_hole(link, wanted=True))
+            wait_until(lambda: admin.reasons() == ["mailbox_stuck"], f"it is told; {admin.supervised.log}")
+            (reason,) = admin.ask("/ready").json()["reasons"]
+            assert reason["about"] == "sim/INBOX"
+            page = admin.ask("/metrics").text
+            assert 'fastmail_ingest_mailbox_unanswered_seconds{account="sim",mailbox="INBOX"}' in page
+            link.call(lambda: _black_hole(link, wanted=False))
+            wait_until(lambda: admin.reasons() == [], "all is well again", deadline_s=60)
+            assert admin.supervised.stop() == 0
+
+
 def _black_hole(link: ServerThread, *, wanted: bool) -> None:
     link.server.black_hole = wanted
 

@@ -122,12 +122,13 @@ def test_a_reload_may_change_a_handlers_own_metrics(house, simulated) -> None:
 
 
 def test_the_page_has_what_the_catalogue_names(house, simulated) -> None:
-    """But for what only an account with a limit or with tokens has, and those who make backups."""
+    """But for what only an account with a limit or with tokens has, who makes backups, and a server that hangs."""
     scraper = Scraper(house, "def handle(email):\n    raise ValueError")
     simulated.add(1)
     names = {definition.name for definition in CATALOGUE} - {
         "account_daily_limit_bytes",
         "backup_timestamp_seconds",
+        "mailbox_unanswered_seconds",
         "token_expiry_timestamp_seconds",
         "token_revoked",
     }

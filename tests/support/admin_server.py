@@ -116,7 +116,8 @@ def admin_server(
 
     async def serve() -> None:
         look = RedisLook(Overview(redis_url, "", arguments, ANSWER_TIMEOUT_S), accounts or [])
-        watch = Watch(About("9.9.9", "node", LIMITS), table, look, LatencyLook(dict), History())
+        mailboxes = [f"{each.name}/{name}" for each in accounts or [] for name in each.mailboxes]
+        watch = Watch(About("9.9.9", "node", LIMITS, mailboxes), table, look, LatencyLook(dict), History())
         dead = DeadLetters(redis_url, "", arguments, ANSWER_TIMEOUT_S)
         dead.blobs = blobs
         schedule = RetrySchedule(redis_url, "", arguments, ANSWER_TIMEOUT_S)

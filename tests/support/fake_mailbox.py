@@ -54,6 +54,7 @@ class FakeServer:
     news = False
     commands = 0
     can_idle = False
+    waits_since = 0.0
 
     def __init__(self, *uids: int, uid_validity: int = 7, uid_next: int = 0, sticky: bool = True) -> None:
         self.uids = uids

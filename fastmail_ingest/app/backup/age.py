@@ -1,4 +1,4 @@
-"""When the newest good backup was taken: for the metrics page, so an unchanged directory is not read again."""
+"""When the newest good backup was taken, for the metrics page: an unchanged directory is not read again."""
 
 from pathlib import Path
 

@@ -1,11 +1,13 @@
 """A watcher and its gate: turns where connections are short, and what --once does in trouble."""
 
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from msgspec.structs import replace
 from support.fake_mailbox import FakeServer, Shelf
 from support.waiting import wait_until
 
@@ -19,7 +21,7 @@ from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.pipeline.transfer import Tally, Transfer, TransferPlan
-from fastmail_ingest.policy import backoff
+from fastmail_ingest.policy import backoff, polling
 from fastmail_ingest.policy import width as widths
 from fastmail_ingest.policy.backoff import Backoff
 from fastmail_ingest.policy.polling import PollPace
@@ -39,6 +41,7 @@ class House:
         self.failures: list[str] = []
         self.gate = Gate("a", self.shelf.accounts, Terms(1, daily_bytes, lambda: "me"), Ramp())
         self.troubles: list[Exception] = []  # of the next connects
+        self.plan = WatchPlan(PollPace(0.01, 0.05), FollowPlan(4000), idle=False, once=True, timeout_s=5.0)
 
     def connect(self) -> FakeServer:
         if self.troubles:
@@ -50,7 +53,7 @@ class House:
         tally = Tally(lambda: None, nothing, nothing, self.failures.append)
         marks = Marks(1 << 30, 1 << 40, 1.0)
         transfer = Transfer(self.shelf, TransferPlan(7, 1 << 20, marks), self.stopper, tally, Outage())
-        plan = WatchPlan(PollPace(0.01, 0.05), FollowPlan(4000), idle=False, once=once, timeout_s=5.0)
+        plan = replace(self.plan, once=once)
         return Watcher([key], Reach(self.connect, self.gate), transfer, plan, self.stopper, tally)
 
     @contextmanager
@@ -224,3 +227,31 @@ def test_a_server_that_is_busy_after_each_window_is_asked_less_and_less(
     assert len(house.shelf.taken) == 3000
     assert len(failures) > 1
     assert failures == list(range(1, len(failures) + 1))
+
+
+class IdleServer(FakeServer):
+    """It notes how long each IDLE was to last."""
+
+    can_idle = True
+
+    def __init__(self, *uids: int) -> None:
+        super().__init__(*uids)
+        self.asked: list[float] = []
+
+    def wait(self, timeout_s: float, wake_fd: int) -> None:
+        self.asked.append(timeout_s)
+        select.select([wake_fd], [], [], timeout_s)
+
+
+def test_in_idle_the_server_is_asked_for_a_sign_of_life(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "PROBE_S", 0.01)
+    house.server = server = IdleServer(*range(1, 41))
+    looks: list[int] = []
+    monkeypatch.setattr(server, "look", lambda: looks.append(len(server.asked)))
+    house.plan = replace(house.plan, idle=True, pace=PollPace(0.01, 0.1))
+    with house.watching(KEY):
+        wait_until(lambda: len(looks) > 2, "it looks for mail between")
+    assert max(server.asked) <= 0.01
+    assert looks[1] - looks[0] > 1, "IDLE was begun anew without a look at the mailbox"

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from fastmail_ingest.cli.main import cli
 from fastmail_ingest.model.account_state import Refusal
+from fastmail_ingest.model.snapshot import SilenceStanding
 from fastmail_ingest.model.standing import AccountStanding, LaneStanding, MailboxStanding, StreamStanding
 from fastmail_ingest.policy.readiness import SHOWN_MAX, Facts, Limits, Reason, RoleFacts, judge
 
@@ -75,6 +76,9 @@ WRONG = {
     "token": (
         {"accounts": stale(standing="suspended", reason="invalid_grant", oauth=True)},
         "token_expired", "work", "invalid_grant",
+    ),
+    "a silent server": (
+        {"silences": [SilenceStanding("work/INBOX", 15.0, 3)]}, "mailbox_stuck", "work/INBOX", "2 other connections",
     ),
     "refused mailbox": (
         {"accounts": [account(mailbox(refused=Refusal(NOW, "no such mailbox"), fresh_s_ago=999.0))]},
