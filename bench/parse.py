@@ -8,10 +8,6 @@ rounds. `fast-mail-parser alone` makes the MIME tree and decodes nothing: what n
 """
 
 import argparse
-import email as stdlib_email
-import email.header
-import email.message
-import email.utils
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +16,7 @@ from pathlib import Path
 import apparatus
 import fast_mail_parser
 import msgspec
+import stdlib_reader
 from support.agreement import Compared, of_files
 from support.corpora import KEPT, kept_mails, mails_in
 
@@ -79,20 +76,6 @@ def bare(raw: bytes) -> object:
         return None
 
 
-def by_stdlib(raw: bytes) -> object:
-    """Decoded subject, parsed sender, text; raises what the stdlib raises for some mails."""
-    message = stdlib_email.message_from_bytes(raw)
-    subject = str(email.header.make_header(email.header.decode_header(str(message.get("Subject", "")))))
-    sender = email.utils.parseaddr(str(message.get("From", "")))
-    parts = (part for part in message.walk() if part.get_content_type() == "text/plain")
-    return subject, sender, "\n".join(_text(part) for part in parts if not part.get_filename())
-
-
-def _text(part: email.message.Message) -> str:
-    payload = part.get_payload(decode=True)
-    return payload.decode(part.get_content_charset("utf-8"), "replace") if isinstance(payload, bytes) else ""
-
-
 def measure(what: str, mails: Sequence[tuple[str, bytes]], rounds: int) -> Measured:
     """All sides by turns, after one round to warm up."""
     raised = 0
@@ -100,7 +83,7 @@ def measure(what: str, mails: Sequence[tuple[str, bytes]], rounds: int) -> Measu
     def stdlib(raw: bytes) -> object:
         nonlocal raised
         try:
-            return by_stdlib(raw)
+            return stdlib_reader.read(raw)
         except Exception:
             raised += 1
             return None
