@@ -2,6 +2,7 @@
 
 import email as stdlib_email
 import email.header
+import email.message
 import email.utils
 
 
