@@ -22,6 +22,8 @@ from support.waiting import DEADLINE_S, wait_until
 OTHER_SCREEN = b"\x1b[?1049h"
 FIRST_SCREEN = b"\x1b[?1049l"
 _ENDED = b"<ended>"
+# Its size is what the kernel says, whatever that of our own terminal is.
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
 # What a shell is at a desk: it keeps the session while the program ends, or the kernel resets the terminal.
 _SHELL = """
 import fcntl, os, signal, subprocess, sys, termios
@@ -56,7 +58,7 @@ class PtyTerminal:
         self._shell = subprocess.Popen(
             [sys.executable, "-c", _SHELL, str(told), str(kept), *command],
             cwd=directory, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs, pass_fds=(told, kept),
-            env={**os.environ, "TERM": "xterm-256color", **environment}, start_new_session=True,
+            env={**_ENVIRONMENT, "TERM": "xterm-256color", **environment}, start_new_session=True,
         )  # fmt: skip
         os.close(told)
         os.close(kept)
