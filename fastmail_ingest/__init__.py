@@ -1,8 +1,9 @@
 """fastmail-ingest: every mail of your mailboxes reaches your Python handler, whatever crashes.
 
 What a handler needs: `Email` (what it is given), `Retry` and `Reject` (what it may raise),
-`batch_handler` (marks a handler that takes a list of mails), `Classification` (what "classify" found) and
-`CircuitBreaker` (guards what it calls, and raises `CircuitOpen` while that is down).
+`batch_handler` (marks a handler that takes a list of mails), `Classification` (what "classify" found),
+`CircuitBreaker` (guards what it calls, and raises `CircuitOpen` while that is down) and `log_scope` (says
+which mail log lines are about, where that is not known).
 
 What an operator needs: `DeadLetters`, `RetrySchedule`, `LedgerMemory`, made by `.of("supervisor.toml")`:
 
@@ -22,6 +23,7 @@ from fastmail_ingest.model.classification import Classification
 from fastmail_ingest.model.email import Address, Attachment, DeliveryReport, Email, RecipientStatus
 from fastmail_ingest.model.handler import batch_handler
 from fastmail_ingest.model.lane import Lane
+from fastmail_ingest.model.scope import log_scope
 
 __version__ = "0.1.0"
 
@@ -47,6 +49,7 @@ __all__ = [
     "Reject",
     "Retry",
     "batch_handler",
+    "log_scope",
 ]
 
 

@@ -31,20 +31,15 @@ from fastmail_ingest.stream.overview import Overview
 from fastmail_ingest.stream.reach import Tool
 from fastmail_ingest.stream.schedule import RetrySchedule
 from fastmail_ingest.supervisor.role import Child
-from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.catalogue import END_TO_END_LATENCY
 from fastmail_ingest.telemetry.counters import Counter
 from fastmail_ingest.telemetry.exposition import Exposition
 
 _log = logging.getLogger(__name__)
 
-REFUSALS_PER_S = 5
-
 
 def run_admin(runtime: Runtime, child: Child, history: History) -> int:
     """The whole life of the admin process; returns its exit code."""
-    logs.set_component("admin")
-    logging.getLogger("fastmail_ingest.admin.guard").addFilter(logs.Sparse(REFUSALS_PER_S))
     uvloop.run(_serve(runtime, child, history))
     return EXIT_OK
 

@@ -19,7 +19,6 @@ from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.supervisor.role import Child
 from fastmail_ingest.supervisor.slots import Slot, SlotTable, State
-from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
 from fastmail_ingest.telemetry.dead_files import absorb
 from fastmail_ingest.telemetry.maintenance_metrics import MaintenanceMetrics
@@ -33,7 +32,6 @@ _METRICS_AGAIN_S = 60.0
 
 def run_maintenance(runtime: Runtime, child: Child, worker_role: int) -> int:
     """The whole life of the maintenance process; returns its exit code."""
-    logs.set_component("maintenance")
     stopper = Stopper()
     signal.signal(signal.SIGTERM, lambda *_: stopper.stop())
     metrics = begin_counting(child.slot.generation)

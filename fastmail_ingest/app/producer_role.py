@@ -27,7 +27,6 @@ from fastmail_ingest.source.session import Tokens
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.supervisor.role import Child
 from fastmail_ingest.supervisor.slots import Slot
-from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
 from fastmail_ingest.telemetry.metrics_directory import begin_counting
 from fastmail_ingest.telemetry.producer_metrics import ProducerMetrics
@@ -54,7 +53,6 @@ def connections(accounts: Sequence[Account]) -> list[tuple[Account, list[str]]]:
 
 def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
     """The whole life of one of `processes` producer processes; returns its exit code."""
-    logs.set_component(f"producer-{child.number}")
     stopper = Stopper()
     signal.signal(signal.SIGTERM, lambda *_: stopper.stop())
     ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)

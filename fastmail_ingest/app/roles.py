@@ -13,7 +13,8 @@ from fastmail_ingest.stream.server import OwnServer
 from fastmail_ingest.supervisor.child import die_with_parent
 from fastmail_ingest.supervisor.role import Child, Role
 from fastmail_ingest.supervisor.slots import SlotTable
-from fastmail_ingest.telemetry import logs
+from fastmail_ingest.telemetry.lines import set_component
+from fastmail_ingest.telemetry.logs import in_child
 
 STAGE_PRODUCER, STAGE_WORKER, STAGE_MAINTENANCE, STAGE_SURROUNDINGS, STAGE_SERVER, STAGE_ADMIN = range(6)
 # An async handler is cancelled at handler.timeout; the process is killed only if that does not help.
@@ -30,19 +31,23 @@ def main_roles(
     runtime = current()
     policy = runtime.restart_policy
     worker = Role(
-        "worker", STAGE_WORKER, lambda child: run_worker(current(), child), policy,
+        "worker", STAGE_WORKER,
+        lambda child: in_child(f"worker-{child.number}", lambda: run_worker(current(), child)), policy,
         count=procs, finite=runtime.once, cleared_up=True, rolls=True, scales=True,
         progress=progress, hang_after_s=lambda: _hang_after_s(current()),
     )  # fmt: skip
     producers = min(runtime.config.producer.processes, max(1, len(connections(runtime.config.accounts))))
     producer = Role(
-        "producer", STAGE_PRODUCER, lambda child: run_producer(current(), child, producers), policy,
-        count=producers,
-        finite=runtime.once, rolls=True,
+        "producer", STAGE_PRODUCER,
+        lambda child: in_child(
+            f"producer-{child.number}", lambda: run_producer(current(), child, producers)
+        ),
+        policy, count=producers, finite=runtime.once, rolls=True,
     )  # fmt: skip
     maintenance = Role(
         "maintenance", STAGE_MAINTENANCE,
-        lambda child: run_maintenance(current(), child, worker_role=0), policy, start_first=True,
+        lambda child: in_child("maintenance", lambda: run_maintenance(current(), child, worker_role=0)),
+        policy, start_first=True,
     )  # fmt: skip
     # What runs for a moment has nobody who looks at it, and must not take the port of what runs for long.
     watched = runtime.config.admin.port and not runtime.once
@@ -57,7 +62,7 @@ def _admin_role(current: Callable[[], Runtime], policy: RestartPolicy) -> Role:
         # Only its own process needs the HTTP server, and starts seldom.
         from fastmail_ingest.app.admin_role import run_admin  # noqa: PLC0415
 
-        return run_admin(current(), child, history)
+        return in_child("admin", lambda: run_admin(current(), child, history))
 
     return Role("admin", STAGE_ADMIN, run, policy, rolls=True, optional=True)
 
@@ -71,7 +76,7 @@ def server_role(server: OwnServer, runtime: Runtime) -> Role:
     """Our own Redis: the first to start, the last to stop, started again when it dies."""
 
     def run(_: Child) -> int:
-        logs.set_component("redis")
+        set_component("redis")
         # It is told to end, not killed, when we die: so it can still write its file.
         die_with_parent(signal.SIGTERM)
         server.become()

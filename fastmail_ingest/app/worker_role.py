@@ -32,7 +32,6 @@ from fastmail_ingest.stream.lanes import BLOCK_MS, Lanes
 from fastmail_ingest.stream.ledger import Ledger
 from fastmail_ingest.supervisor.role import EXIT_WORN_OUT, Child
 from fastmail_ingest.supervisor.slots import Slot
-from fastmail_ingest.telemetry import logs
 from fastmail_ingest.telemetry.counters import Counter
 from fastmail_ingest.telemetry.metrics_directory import begin_counting
 from fastmail_ingest.telemetry.worker_metrics import WorkerMetrics
@@ -56,7 +55,6 @@ def node_of(consumer: str) -> str:
 
 def run_worker(runtime: Runtime, child: Child) -> int:
     """The whole life of a worker process; returns its exit code."""
-    logs.set_component(f"worker-{child.number}")
     begin_process()
     return uvloop.run(_work(runtime, child))
 

@@ -33,7 +33,7 @@ def supervise(
     from fastmail_ingest.supervisor.wakeups import heed_term_as_init  # noqa: PLC0415
 
     heed_term_as_init()
-    with held(pid_file, config.supervisor.drain_timeout):
+    with held(pid_file, config.supervisor.drain_timeout), logs.told():
         return work(config, path, once=once, load=read, reload_on_change=reload)
 
 

@@ -4,6 +4,7 @@ import logging
 
 from fastmail_ingest.model.classification import CLASSIFICATION, Classification
 from fastmail_ingest.model.email import Email
+from fastmail_ingest.model.scope import fields
 
 _log = logging.getLogger("fastmail_ingest.handler")
 
@@ -34,5 +35,5 @@ def log(email: Email) -> None:
         "mail %s from %s: %s (%d bytes, %d attachments)%s",
         email.id, email.sender or "nobody", email.subject or "(no subject)", email.size,
         mail["attachments"], classes,
-        extra={"correlation_id": email.correlation_id, "mail": mail},
+        extra={"mail": mail, **fields(email)},
     )  # fmt: skip

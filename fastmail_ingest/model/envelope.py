@@ -35,6 +35,11 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     truncated: bool = False
     blob: str = ""  # where the whole mail is if it was above blobs.inline_limit
 
+    @property
+    def correlation_id(self) -> str:
+        """The trace id, by the name that it has in log lines."""
+        return self.trace_id
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)

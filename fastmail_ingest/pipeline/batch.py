@@ -14,6 +14,7 @@ from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry, Settlement, Shown
 from fastmail_ingest.model.handler import says_not_done
+from fastmail_ingest.model.scope import NOTHING, enter, log_scope, names_of
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, words_of
 from fastmail_ingest.pipeline.opening import Part, open_mail
@@ -27,7 +28,7 @@ def handle_inline(
 ) -> Settlement:
     """Call a sync handler for one mail after the other until `until` (see awake_s) or an open breaker.
 
-    `taken.begun` tells how far it came. This is the hot loop: at full speed a mail spends 3 us here.
+    `taken.begun` tells how far it came; the last mail's scope is left. At full speed a mail spends 3 us here.
     """
     lock, succeeded, failed, opened = taken.lock, False, False, None
     began = awake_s()
@@ -40,6 +41,7 @@ def handle_inline(
         if opened is None:
             continue
         desk.hold(0, entry)
+        enter(opened.email)
         outcome = None
         try:
             if (answer := function(opened.email)) is not None:
@@ -65,12 +67,14 @@ def handle_inline(
     desk.release(0)
     if succeeded and not failed:
         judge.guard.succeeded()
-    # One that took long was the last before `until`.
     return shown(taken.take_settlement(), opened)
 
 
 def shown(settlement: Settlement, opened: OpenedMail | None) -> Settlement:
-    """Let this mail, which was the last that was worked at, stand for all of them in the metrics."""
+    """Let this mail, the last that was worked at, stand for all of them in the metrics.
+
+    One that took long was the last: a worker stops after it, to write down what it has done.
+    """
     if opened is not None and settlement.took:
         done = not settlement.delayed and not settlement.dead
         settlement.shown = Shown(
@@ -132,6 +136,7 @@ async def handle_one(
     if opened is None:
         return settlement
     deadline = asyncio.timeout(timeout_s)
+    enter(names_of(opened.email))
     try:
         async with deadline:
             if (answer := await call(opened.email)) is not None:
@@ -150,6 +155,7 @@ async def handle_one(
     else:
         settlement.add_done(entry, opened.email.id, opened.fetched_at)
         judge.guard.succeeded()
+    enter(NOTHING)
     settlement.took.append(awake_s() - began)
     return shown(settlement, opened)
 
@@ -223,18 +229,8 @@ async def _outcomes(
 ) -> Sequence[BaseException | None]:
     """One outcome a mail: None is done."""
     # The list is the handler's to empty; how many there were is ours to know.
-    answer = function(list(emails))
-    _leave_if_twin()
-    if inspect.isawaitable(answer):
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await answer
-        except TimeoutError as error:
-            raise _late(error, timeout_s) from error
-        except asyncio.CancelledError as error:
-            if _we_are_cancelled():
-                raise
-            raise RuntimeError("the handler was cancelled from within") from error
+    with log_scope(emails[0] if len(emails) == 1 else NOTHING):
+        answer = await _answer(function, list(emails), timeout_s)
     if answer is None:
         return [None] * len(emails)
     if not isinstance(answer, (list, tuple)) or len(answer) != len(emails):
@@ -247,6 +243,22 @@ async def _outcomes(
     if wrong:
         raise TypeError(f"an outcome is None, Retry(...) or Reject(...), not {wrong[0]!r}")
     return answer
+
+
+async def _answer(function: Callable[[list[Email]], Any], emails: list[Email], timeout_s: float) -> Any:
+    answer = function(emails)
+    _leave_if_twin()
+    if not inspect.isawaitable(answer):
+        return answer
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await answer
+    except TimeoutError as error:
+        raise _late(error, timeout_s) from error
+    except asyncio.CancelledError as error:
+        if _we_are_cancelled():
+            raise
+        raise RuntimeError("the handler was cancelled from within") from error
 
 
 def _note(mail: OpenedMail, outcome: BaseException | None, settlement: Settlement, judge: Judge) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Dead, Delayed, Entry
+from fastmail_ingest.model.scope import fields
 from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.policy import retry
 
@@ -61,7 +62,6 @@ class Judge:
         decision: retry.TryAgain | retry.Postpone,
     ) -> Delayed:
         email, what = opened.email, describe(error)
-        about = {"correlation_id": email.correlation_id}
         counted = isinstance(decision, retry.TryAgain)
         if counted:
             attempts = self._rules.rule_for(error).attempts
@@ -70,15 +70,14 @@ class Judge:
         else:
             text = "mail %s is postponed for %.1f s, without counting a failure: %s%s"
             words = (email.id, decision.after_s, what, _place(error))
-        _log.warning(text, *words, extra=about)
+        _log.warning(text, *words, extra=fields(email))
         return Delayed(opened.entry, email.id, decision.after_s, what, counts=counted)
 
 
 def _given_up(opened: OpenedMail, error: BaseException, reason: str) -> Dead:
     email = opened.email
     text = "mail %s is a dead letter now (%s): %s%s"
-    about = {"correlation_id": email.correlation_id}
-    _log.error(text, email.id, reason, describe(error), _place(error), extra=about)
+    _log.error(text, email.id, reason, describe(error), _place(error), extra=fields(email))
     trace = "".join(traceback.format_exception(error, limit=-20))
     return Dead(opened.entry, email.id, reason, type(error).__name__, words_of(error), trace)
 

@@ -11,6 +11,7 @@ from fastmail_ingest.model import envelope as codec
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Dead, Entry, Settlement
+from fastmail_ingest.model.scope import fields
 from fastmail_ingest.pipeline.judge import OpenedMail
 
 # Of raw mail, or one larger mail: a batch handler may parse all that it is given, and hold it in memory.
@@ -33,7 +34,7 @@ def open_mail(entry: Entry, settlement: Settlement, blobs: BlobSource | None = N
     if envelope.truncated:
         message = f"{envelope.size} bytes are more than producer.max_mail; only the beginning was kept"
         settlement.dead.append(Dead(entry, envelope.id, "too_large", "MailTooLarge", message))
-        _log.error("mail %s is a dead letter now: %s", envelope.id, message)
+        _log.error("mail %s is a dead letter now: %s", envelope.id, message, extra=fields(envelope))
         return None
     if envelope.blob:
         entry.blob = envelope.blob

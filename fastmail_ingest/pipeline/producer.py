@@ -24,6 +24,7 @@ from fastmail_ingest.errors import (
 )
 from fastmail_ingest.model.account_state import Refusal
 from fastmail_ingest.model.mailbox import MailboxKey
+from fastmail_ingest.model.scope import Scope, enter
 from fastmail_ingest.pipeline.follower import Around, Follower, FollowPlan
 from fastmail_ingest.pipeline.gate import NAP_S, TURN_S, Gate
 from fastmail_ingest.pipeline.ports import MailSource
@@ -143,6 +144,7 @@ class Watcher:
 
     def _enter(self) -> bool:
         """Wait until the account lets us in; False if that takes too long."""
+        enter(Scope(account=self._gate.account))
         while (wait_s := self._gate.try_enter()) > 0:
             if self._plan.once and wait_s > ONCE_PATIENCE_S:
                 # No failure: that somebody has asked must not make the account rest for longer.
@@ -187,6 +189,7 @@ class Watcher:
 
     def _visit(self, source: MailSource, follower: Follower, *, stay: bool) -> int:
         """Take over what is in a mailbox, and stay in it if it is the only one of this connection."""
+        enter(Scope(account=follower.key.account, mailbox=follower.key.mailbox))
         try:
             self._expect_within(_ANSWERS * self._plan.timeout_s)
             self._stopper.check()

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry
+from fastmail_ingest.model.scope import NOTHING, enter
 from fastmail_ingest.pipeline import batch
 from fastmail_ingest.pipeline.custody import PATIENCE_S, Custody, Relief, Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge
@@ -89,6 +91,7 @@ class _InlineRunner:
             settlement = batch.handle_inline(
                 self._plan.function, taken, desk, judge, awake_s() + SLICE_S, self._around.blobs
             )
+            enter(NOTHING)
             relief.end()
             for settled, ignored in taken.settled:
                 self._around.settler.note(settled, ignored)
@@ -228,7 +231,7 @@ class _ConcurrentRunner:
         if pool is None:
             return function
         loop = asyncio.get_running_loop()
-        return lambda email: loop.run_in_executor(pool, in_thread, function, email)
+        return lambda email: loop.run_in_executor(pool, copy_context().run, in_thread, function, email)
 
     async def finish(self) -> None:
         while self._running:

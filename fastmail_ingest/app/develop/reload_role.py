@@ -18,7 +18,7 @@ from fastmail_ingest.app.roles import STAGE_PRODUCER
 from fastmail_ingest.app.runtime import Runtime
 from fastmail_ingest.handler.modules import own_modules, places, search_paths
 from fastmail_ingest.supervisor.role import Child, Role
-from fastmail_ingest.telemetry import logs
+from fastmail_ingest.telemetry.logs import in_child
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,10 @@ class Watch:
 
     def role(self) -> Role:
         """The watching child; each reload replaces it, and the successor knows the new modules."""
-        return Role("reload", STAGE_PRODUCER, self._run, self._current().restart_policy, rolls=True)
+        return Role(
+            "reload", STAGE_PRODUCER, lambda child: in_child("reload", lambda: self._run(child)),
+            self._current().restart_policy, rolls=True,
+        )  # fmt: skip
 
     def _places(self) -> list[tuple[Path, bool]]:
         targets = self._current().config.handler.targets
@@ -56,7 +59,6 @@ class Watch:
         return [(place, deep) for place, deep in found if packages.isdisjoint(place.parents)]
 
     def _run(self, child: Child) -> int:
-        logs.set_component("reload")
         places = self._places()
         last = _look(places)
         seen = {path: self._noted.get(path, stamp) for path, stamp in last.items()}

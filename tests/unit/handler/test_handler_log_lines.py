@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from fastmail_ingest.handler.log import log
-from fastmail_ingest.telemetry.logs import JsonLines
+from fastmail_ingest.telemetry.lines import JsonLines
 from fastmail_ingest.testing import run_handler
 
 

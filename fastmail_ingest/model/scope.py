@@ -1,0 +1,59 @@
+"""What a thread or a task is busy with: log lines and prints in between carry it.
+
+A context variable (PEP 567): tasks inherit it, threads that a handler starts itself begin with none.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple, Protocol
+
+
+class About(Protocol):
+    """What can be told of: a mail, or something with the same names. Empty is nothing."""
+
+    @property
+    def correlation_id(self) -> str: ...  # noqa: D102
+    @property
+    def account(self) -> str: ...  # noqa: D102
+    @property
+    def mailbox(self) -> str: ...  # noqa: D102
+
+
+class Scope(NamedTuple):
+    """Some names. A task may outlive the mail that it began with: this keeps no bytes of it in memory."""
+
+    correlation_id: str = ""
+    account: str = ""
+    mailbox: str = ""
+
+
+NOTHING = Scope()
+_current: ContextVar[About] = ContextVar("fastmail_ingest_scope", default=NOTHING)
+
+current = _current.get
+enter = _current.set  # for those who are called for each of thousands of mails; they enter NOTHING at the end
+
+
+def names_of(about: About) -> Scope:
+    """The names alone."""
+    return Scope(about.correlation_id, about.account, about.mailbox)
+
+
+def fields(about: About) -> dict[str, str]:
+    """The names that are not empty, for `extra` of a log call."""
+    return {name: value for name, value in names_of(about)._asdict().items() if value}
+
+
+@contextmanager
+def log_scope(about: About) -> Iterator[None]:
+    """Within it, log lines and prints are about this mail; afterwards about what they were before.
+
+    A worker has entered the mail's own already. It is for a batch handler that goes through its mails, and
+    for threads that a handler has started itself.
+    """
+    token = _current.set(names_of(about))
+    try:
+        yield
+    finally:
+        _current.reset(token)
