@@ -28,10 +28,9 @@ def handle_inline(
 ) -> Settlement:
     """Call a sync handler for one mail after the other until `until` (see awake_s) or an open breaker.
 
-    `taken.begun` tells how far it came; the last mail's scope is left. At full speed a mail spends 3 us here.
+    `taken.begun` tells how far it came. This is the hot loop: at full speed a mail spends 3 us here.
     """
-    lock, succeeded, failed, opened = taken.lock, False, False, None
-    began = awake_s()
+    lock, succeeded, failed, opened, began = taken.lock, False, False, None, awake_s()
     for entry in taken.rest():
         with lock:
             if not taken.left:
@@ -64,6 +63,7 @@ def handle_inline(
         if ended >= until or (failed and not judge.guard.takes):
             break
         began = ended
+    enter(NOTHING)
     desk.release(0)
     if succeeded and not failed:
         judge.guard.succeeded()

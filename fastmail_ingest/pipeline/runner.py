@@ -12,7 +12,6 @@ import msgspec
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry
-from fastmail_ingest.model.scope import NOTHING, enter
 from fastmail_ingest.pipeline import batch
 from fastmail_ingest.pipeline.custody import PATIENCE_S, Custody, Relief, Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge
@@ -91,7 +90,6 @@ class _InlineRunner:
             settlement = batch.handle_inline(
                 self._plan.function, taken, desk, judge, awake_s() + SLICE_S, self._around.blobs
             )
-            enter(NOTHING)
             relief.end()
             for settled, ignored in taken.settled:
                 self._around.settler.note(settled, ignored)
