@@ -24,7 +24,7 @@ from fastmail_ingest.errors import (
 )
 from fastmail_ingest.model.account_state import Refusal
 from fastmail_ingest.model.mailbox import MailboxKey
-from fastmail_ingest.model.scope import Scope, enter
+from fastmail_ingest.model.scope import NOTHING, Scope, enter, log_scope
 from fastmail_ingest.pipeline.follower import Around, Follower, FollowPlan
 from fastmail_ingest.pipeline.gate import NAP_S, TURN_S, Gate
 from fastmail_ingest.pipeline.ports import MailSource
@@ -105,6 +105,10 @@ class Watcher:
 
     def run(self) -> None:
         """Work until told to stop; with `once`, until the mailboxes are empty or the account is given up."""
+        with log_scope(NOTHING):
+            self._run()
+
+    def _run(self) -> None:
         while not self._stopper.stopped:
             try:
                 if not self._enter():
