@@ -31,6 +31,7 @@ Retry, Reject              raised by a handler: outcomes, not failures of ours
 """
 
 from datetime import timedelta
+from typing import TypeVar
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -196,3 +197,25 @@ class SinkUnavailable(Retry, ConnectionError):
 
     By its bases it is tried again, after `after` seconds if given, and counts for `[breaker] errors`.
     """
+
+
+_Error = TypeVar("_Error", bound=BaseException)
+_TOLD = "_fastmail_ingest_told"
+
+
+def telling(error: _Error, words: str) -> _Error:
+    """Let the log say these words of an exception. They quote no mail; what it says itself may."""
+    vars(error)[_TOLD] = words
+    return error
+
+
+def told(error: BaseException) -> str:
+    """What the log may say of an exception that a handler's call raised; empty is its class alone.
+
+    What a handler says by Retry or Reject is said to be read, and what we say we have looked at. All else may
+    quote the mail: a parser that was given its text, a database that shows the row.
+    """
+    words = vars(error).get(_TOLD)
+    if words is None and isinstance(error, FastmailIngestError | Retry | Reject):
+        return str(error)
+    return words or ""

@@ -7,7 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from fastmail_ingest.config.boxed_files import PostgresConfig
-from fastmail_ingest.errors import HandlerLoadError
+from fastmail_ingest.errors import HandlerLoadError, telling
 from fastmail_ingest.handler.postgres_table import Rows, Table
 from fastmail_ingest.handler.record import Enclosed, enclosed_in, record_of
 from fastmail_ingest.model.email import Email
@@ -80,11 +80,11 @@ class Postgres:
                 self._table.insert(connection, rows, enclosed)
         except _NO_MAIL_IS_TO_BLAME as error:
             self._close()  # after a failover there is another server behind the same name
-            said = " ".join(str(error).split())
-            raise psycopg.OperationalError(
-                f"[postgres] {said}. remedy: see that url leads to the server that takes writes, and that "
-                "the user may write to its tables; mails wait meanwhile"
-            ) from error
+            words = (
+                f"[postgres] {' '.join(str(error).split())}. remedy: see that url leads to the server that "
+                "takes writes, and that the user may write to its tables; mails wait meanwhile"
+            )
+            raise telling(psycopg.OperationalError(words), words) from error
         finally:
             if self._connection is not None and (self._connection.closed or self._connection.broken):
                 self._close()
@@ -115,11 +115,11 @@ class Postgres:
                 password=self._section.password or None,
             )
         except psycopg.OperationalError as error:
-            said = " ".join(str(error).split())
-            raise type(error)(
-                f"[postgres] url: {said}. remedy: start the server, or correct url, password_file or PG... "
-                "in the environment"
-            ) from error
+            words = (
+                f"[postgres] url: {' '.join(str(error).split())}. remedy: start the server, or correct url, "
+                "password_file or PG... in the environment"
+            )
+            raise telling(type(error)(words), words) from error
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -96,7 +96,10 @@ class RedisStream:
     async def add(self, email: Email, content: object) -> None:
         """Add `content` for a mail, once; raises SinkUnavailable if Redis cannot take it now."""
         keys = [self._stream, mark_key(self._stream, email.id)]
-        fields = ["id", email.id, "format", self._section.format, "document", self._encode(content)]
+        fields = [
+            "id", email.id, "format", self._section.format, "document", self._encode(content),
+            "traceparent", email.traceparent,
+        ]  # fmt: skip
         keep_s = int(self._section.remember_days * DAY_S)
         self._connected()
         try:

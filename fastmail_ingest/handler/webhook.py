@@ -15,7 +15,7 @@ import yarl
 
 from fastmail_ingest.config import Config
 from fastmail_ingest.config.section import DAY_S
-from fastmail_ingest.errors import HandlerLoadError, Reject, SinkUnavailable
+from fastmail_ingest.errors import HandlerLoadError, Reject, SinkUnavailable, telling
 from fastmail_ingest.handler import signature
 from fastmail_ingest.handler.document import MailDocument, document_of
 from fastmail_ingest.handler.public_address import is_public
@@ -110,6 +110,8 @@ class Webhook:
         name = signature.message_id(email.id)
         headers = signature.headers(self._secrets, name, time.time(), body)
         headers["Idempotency-Key"] = name
+        if email.traceparent:
+            headers["traceparent"] = email.traceparent
         try:
             await self._send(body, headers)
         except (aiohttp.ClientError, OSError) as error:
@@ -143,12 +145,13 @@ class Webhook:
             raise SinkUnavailable(
                 f"{answer}: redirects are not followed. remedy: write the address it leads to into url"
             )
-        answer += f": {beginning}" if beginning else ""
+        said = f"{answer}: {beginning}" if beginning else answer
         if status in _MAIL_IS_TO_BLAME:
-            raise Reject(answer)
+            raise telling(Reject(said), answer)  # the rest may quote the mail
         remedy = _REMEDIES.get(status, "the receiver's log says why; mails wait")
-        raise SinkUnavailable(
-            f"{answer}. remedy: {remedy}", after=_wanted_wait_s(response.headers.get("Retry-After", ""))
+        after = _wanted_wait_s(response.headers.get("Retry-After", ""))
+        raise telling(
+            SinkUnavailable(f"{said}. remedy: {remedy}", after=after), f"{answer}. remedy: {remedy}"
         )
 
     def _socket(self, info: tuple[Any, ...]) -> socket.socket:

@@ -8,18 +8,18 @@ from multidict import CIMultiDictProxy
 
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.envelope import Envelope
-from fastmail_ingest.model.kept import Kept
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mime import Address, Attachment, Mail, signs
 from fastmail_ingest.model.mime.delivery_report import DeliveryReport, RecipientStatus
 from fastmail_ingest.model.mime.header_text import one_line
+from fastmail_ingest.model.traced import Traced
 
 __all__ = ["Address", "Attachment", "DeliveryReport", "Email", "RecipientStatus"]
 
 _PREVIEW_CHARS = 200
 
 
-class Email(Kept):
+class Email(Traced):
     """One mail. Nothing is parsed before `subject`, `text` or another property needs it, and nothing raises
     for what is in it: what cannot be read is empty or None, and `defects` says so.
 
@@ -27,7 +27,7 @@ class Email(Kept):
     happen exactly once; `attempt` is above 1 if a handler may have seen the mail before.
     """
 
-    __slots__ = ("_blobs", "_envelope", "_notes", "_parsed", "attempt", "lane")
+    __slots__ = ("_blobs", "_notes", "_parsed", "attempt", "lane")
     _notes: dict[str, Any]  # not there before it is used: few mails have any
 
     def __init__(
@@ -124,11 +124,6 @@ class Email(Kept):
     def content_hash(self) -> str:
         """32 hex digits that are equal for equal raw bytes."""
         return self._envelope.content_hash.hex()
-
-    @property
-    def correlation_id(self) -> str:
-        """32 hex digits (W3C trace-id) that stand in every log line about this mail."""
-        return self._envelope.trace_id
 
     @property
     def raw(self) -> bytes:

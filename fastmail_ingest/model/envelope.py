@@ -34,6 +34,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     raw: bytes  # the mail; only its beginning if it was above producer.max_mail or is in a blob
     truncated: bool = False
     blob: str = ""  # where the whole mail is if it was above blobs.inline_limit
+    traceparent: str = ""  # see model.trace; empty if its beginning was recorded nowhere
 
     @property
     def correlation_id(self) -> str:

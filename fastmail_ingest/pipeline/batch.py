@@ -7,9 +7,9 @@ import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from fastmail_ingest.errors import Reject, Retry
+from fastmail_ingest.errors import Reject, Retry, telling
 from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry, Settlement, Shown
@@ -21,6 +21,7 @@ from fastmail_ingest.pipeline.opening import Part, open_mail
 from fastmail_ingest.pipeline.ports import Desk
 
 Function: TypeAlias = Callable[[Email], object]
+_Error = TypeVar("_Error", bound=Exception)
 
 
 def handle_inline(
@@ -120,7 +121,7 @@ def _heed(answer: object) -> None:
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()
-        raise TypeError("the handler returned an awaitable. remedy: make the handler `async def`")
+        raise _ours(TypeError, "the handler returned an awaitable. remedy: make the handler `async def`")
 
 
 async def handle_one(
@@ -144,7 +145,7 @@ async def handle_one(
     except asyncio.CancelledError:
         if _we_are_cancelled():
             raise
-        settlement.add_failed(judge.decide(opened, RuntimeError("the handler was cancelled from within")))
+        settlement.add_failed(judge.decide(opened, _cancelled()))
     except TimeoutError as error:
         # Beyond our own deadline it is the mail that takes long, not something that is down.
         late = _late(error, timeout_s)
@@ -168,7 +169,18 @@ def _we_are_cancelled() -> bool:
 
 def _late(error: TimeoutError, timeout_s: float | None) -> TimeoutError:
     """The handler's own words if it timed something out itself, else ours."""
-    return TimeoutError(words_of(error) or f"not finished after handler.timeout = {timeout_s} s")
+    if words := words_of(error):
+        return TimeoutError(words)
+    return _ours(TimeoutError, f"not finished after handler.timeout = {timeout_s} s")
+
+
+def _cancelled() -> RuntimeError:
+    return _ours(RuntimeError, "the handler was cancelled from within")
+
+
+def _ours(kind: type[_Error], words: str) -> _Error:
+    """An exception that says what we have to say of a handler's call; the log may say it, too."""
+    return telling(kind(words), words)
 
 
 async def handle_batch(
@@ -234,14 +246,16 @@ async def _outcomes(
     if answer is None:
         return [None] * len(emails)
     if not isinstance(answer, (list, tuple)) or len(answer) != len(emails):
-        raise TypeError(
-            f"a batch handler returns None or a list with one outcome for each of its {len(emails)} mails"
+        raise _ours(
+            TypeError,
+            f"a batch handler returns None or a list with one outcome for each of its {len(emails)} mails",
         )
     wrong = [
         outcome for outcome in answer if outcome is not None and not isinstance(outcome, (Retry, Reject))
     ]
     if wrong:
-        raise TypeError(f"an outcome is None, Retry(...) or Reject(...), not {wrong[0]!r}")
+        kind = type(wrong[0]).__name__
+        raise _ours(TypeError, f"an outcome is None, Retry(...) or Reject(...), not an instance of {kind}")
     return answer
 
 
@@ -258,7 +272,7 @@ async def _answer(function: Callable[[list[Email]], Any], emails: list[Email], t
     except asyncio.CancelledError as error:
         if _we_are_cancelled():
             raise
-        raise RuntimeError("the handler was cancelled from within") from error
+        raise _cancelled() from error
 
 
 def _note(mail: OpenedMail, outcome: BaseException | None, settlement: Settlement, judge: Judge) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from fastmail_ingest.errors import told
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Dead, Delayed, Entry
 from fastmail_ingest.model.scope import fields
@@ -16,6 +17,8 @@ from fastmail_ingest.pipeline.guard import Guard
 from fastmail_ingest.policy import retry
 
 _log = logging.getLogger(__name__)
+
+_SHOWN_CHARS = 400  # of what an exception says, in the log
 
 
 class OpenedMail(msgspec.Struct):
@@ -61,7 +64,7 @@ class Judge:
         failures: int,
         decision: retry.TryAgain | retry.Postpone,
     ) -> Delayed:
-        email, what = opened.email, describe(error)
+        email, what = opened.email, _shown(error)
         counted = isinstance(decision, retry.TryAgain)
         if counted:
             attempts = self._rules.rule_for(error).attempts
@@ -71,13 +74,13 @@ class Judge:
             text = "mail %s is postponed for %.1f s, without counting a failure: %s%s"
             words = (email.id, decision.after_s, what, _place(error))
         _log.warning(text, *words, extra=fields(email))
-        return Delayed(opened.entry, email.id, decision.after_s, what, counts=counted)
+        return Delayed(opened.entry, email.id, decision.after_s, describe(error), counts=counted)
 
 
 def _given_up(opened: OpenedMail, error: BaseException, reason: str) -> Dead:
     email = opened.email
     text = "mail %s is a dead letter now (%s): %s%s"
-    _log.error(text, email.id, reason, describe(error), _place(error), extra=fields(email))
+    _log.error(text, email.id, reason, _shown(error), _place(error), extra=fields(email))
     trace = "".join(traceback.format_exception(error, limit=-20))
     return Dead(opened.entry, email.id, reason, type(error).__name__, words_of(error), trace)
 
@@ -85,6 +88,15 @@ def _given_up(opened: OpenedMail, error: BaseException, reason: str) -> Dead:
 def describe(error: BaseException) -> str:
     """Class and message of an exception."""
     return f"{type(error).__name__}: {words_of(error)}"
+
+
+def _shown(error: BaseException) -> str:
+    """The same for the log, without what may quote the mail."""
+    try:
+        words = told(error)
+    except BaseException:
+        words = ""  # a user's own exception may fail even at that
+    return f"{type(error).__name__}: {words[:_SHOWN_CHARS]}" if words else type(error).__name__
 
 
 def words_of(error: BaseException) -> str:

@@ -1,13 +1,16 @@
 """What the data path needs from the world. The composition root puts the real parts in."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from fastmail_ingest.model.account_state import Quarantined, Refusal
 from fastmail_ingest.model.append import Append, Appended
 from fastmail_ingest.model.entry import Entry, Settlement
+from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import Beginning, Cursor, Fetched, MailboxKey, MailboxState
 from fastmail_ingest.model.pressure import RedisMemory
+from fastmail_ingest.model.trace import Origin
 from fastmail_ingest.policy.uidplan import Window
 
 
@@ -39,6 +42,13 @@ class Journal(Protocol):
 
     def taken(self, count: int) -> None: ...  # noqa: D102
     def settled(self, settlement: Settlement, ignored: int) -> None: ...  # noqa: D102
+
+
+class Traces(Protocol):
+    """Where the way of a producer's mails is traced, if it is; for one thread."""
+
+    def create(self, key: MailboxKey, identity: str, size: int) -> Origin: ...  # noqa: D102
+    def appending(self, key: MailboxKey, lane: Lane) -> AbstractContextManager[None]: ...  # noqa: D102
 
 
 class MailSource(Protocol):

@@ -5,7 +5,6 @@ nothing else: the ledger knows what was appended.
 """
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,9 +24,10 @@ from fastmail_ingest.model.mailbox import Beginning, Cursor, Fetched, MailboxKey
 from fastmail_ingest.pipeline.beginning import Sieve
 from fastmail_ingest.pipeline.large import Underway
 from fastmail_ingest.pipeline.outage import Outage
-from fastmail_ingest.pipeline.ports import Intake, MailSource
+from fastmail_ingest.pipeline.ports import Intake, MailSource, Traces
 from fastmail_ingest.pipeline.room import Room
 from fastmail_ingest.pipeline.stopper import Stopper
+from fastmail_ingest.pipeline.untraced import Untraced
 from fastmail_ingest.policy.pressure import Marks
 from fastmail_ingest.policy.uidplan import Window, server_validity
 
@@ -56,6 +56,7 @@ class Tally(msgspec.Struct, frozen=True):
     appended: Callable[[int], None]  # how many of the fetched were new; comes right after `fetched`
     failed: Callable[[str], None]
     polled: Callable[[bool, float], None] = lambda ok, seconds: None  # a look at a mailbox, and its end
+    traces: Traces = Untraced()
 
 
 class Turn(NamedTuple):
@@ -176,7 +177,7 @@ class Transfer:
         for fetched in sieve.keeps(self._counted(source.fetch(turn.window, turn.then), seen)):
             size += len(fetched.raw or b"")
             try:
-                gathered.append(_new_mail(key, cursor.uid_validity, fetched, self._large))
+                gathered.append(self._new_mail(key, cursor.uid_validity, fetched))
             except BlobUnavailable as error:
                 homeless = error  # its neighbours go on
             if len(gathered) >= self._plan.append_max or size >= self._plan.append_bytes:
@@ -213,7 +214,8 @@ class Transfer:
             by_content=cursor.match_until > 0, lane=self._plan.lane, found_in=key.mailbox,
             began=goal.began,
         )  # fmt: skip
-        done = self._room.put(append, self._large.renew)
+        with self._tally.traces.appending(key, append.lane):
+            done = self._room.put(append, self._large.renew)
         self._large.appended(all_new=done.new == len(mails))
         if done.in_place:
             self._stored[key] = append.cursor
@@ -221,6 +223,32 @@ class Transfer:
         self._tally.fetched(len(mails), size)
         self._tally.appended(done.new)
         return done.in_place
+
+    def _new_mail(self, key: MailboxKey, uid_validity: int, fetched: Fetched) -> NewMail:
+        """Raises BlobUnavailable for a large mail that cannot be kept."""
+        identity, content = _named(key, uid_validity, fetched)
+        origin = self._tally.traces.create(key, identity, fetched.size)
+        envelope = codec.Envelope(
+            version=codec.CODEC_VERSION if fetched.draft is None else codec.BLOB_VERSION,
+            id=identity,
+            account=key.account,
+            mailbox=key.mailbox,
+            uid_validity=server_validity(uid_validity),
+            uid=fetched.uid,
+            flags=fetched.flags,
+            labels=fetched.labels,
+            thread_id=fetched.gm_thrid or fetched.thread_id,
+            internal_date=fetched.internal_date,
+            size=fetched.size,
+            content_hash=fetched.content_hash,
+            fetched_at=time.time(),
+            trace_id=origin.trace_id,
+            raw=fetched.raw or b"",
+            truncated=fetched.truncated,
+            blob=self._large.keep(identity, fetched.draft) if fetched.draft is not None else "",
+            traceparent=origin.traceparent,
+        )
+        return NewMail(identity, content, codec.encode(envelope))
 
     def _wait_for_room(self, key: MailboxKey) -> None:
         """The mailbox is the buffer: begin no FETCH while the stream is full.
@@ -236,31 +264,6 @@ class Transfer:
 def _moved(cursor: Cursor, last_uid: int) -> Cursor:
     match_until = cursor.match_until if last_uid < cursor.match_until else 0
     return Cursor(cursor.uid_validity, last_uid, match_until)
-
-
-def _new_mail(key: MailboxKey, uid_validity: int, fetched: Fetched, large: Underway) -> NewMail:
-    """Raises BlobUnavailable for a large mail that cannot be kept."""
-    identity, content = _named(key, uid_validity, fetched)
-    envelope = codec.Envelope(
-        version=codec.CODEC_VERSION if fetched.draft is None else codec.BLOB_VERSION,
-        id=identity,
-        account=key.account,
-        mailbox=key.mailbox,
-        uid_validity=server_validity(uid_validity),
-        uid=fetched.uid,
-        flags=fetched.flags,
-        labels=fetched.labels,
-        thread_id=fetched.gm_thrid or fetched.thread_id,
-        internal_date=fetched.internal_date,
-        size=fetched.size,
-        content_hash=fetched.content_hash,
-        fetched_at=time.time(),
-        trace_id=os.urandom(16).hex(),
-        raw=fetched.raw or b"",
-        truncated=fetched.truncated,
-        blob=large.keep(identity, fetched.draft) if fetched.draft is not None else "",
-    )
-    return NewMail(identity, content, codec.encode(envelope))
 
 
 def _named(key: MailboxKey, uid_validity: int, fetched: Fetched) -> tuple[str, bytes]:

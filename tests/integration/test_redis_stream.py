@@ -53,6 +53,7 @@ def test_a_mail_is_an_entry(server: RedisServer) -> None:
     ((_, fields),) = server.client().xrange("mails")
     assert fields[b"id"].decode() == outcome.email.id
     assert fields[b"format"] == b"json"
+    assert fields[b"traceparent"].decode() == outcome.email.traceparent != ""
     document = json.loads(fields[b"document"])
     assert (document["id"], document["subject"], document["version"]) == (outcome.email.id, "Hello", 1)
 

@@ -18,6 +18,7 @@ from fastmail_ingest.config.outgoing import WebhookConfig
 from fastmail_ingest.errors import HandlerLoadError, SinkUnavailable
 from fastmail_ingest.handler.chain import load
 from fastmail_ingest.handler.webhook import Webhook
+from fastmail_ingest.model.trace import parse
 from fastmail_ingest.policy.faulty import speaks_of_a_dependency
 from fastmail_ingest.testing import Outcome, run_handler
 
@@ -51,6 +52,7 @@ def test_a_request_is_signed_and_says_what_the_mail_is() -> None:
     assert mail["to"] == [{"name": "", "address": "bob@example.net"}]
     assert mail["headers"] == {"x-ticket": ["7"]}
     assert request.headers["idempotency-key"] == request.headers["webhook-id"]
+    assert parse(request.headers["traceparent"]) is not None
     assert mail["id"] not in request.headers["webhook-id"]
 
 

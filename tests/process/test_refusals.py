@@ -66,9 +66,8 @@ def test_a_handler_that_fails_is_named_in_the_log(house, simulated) -> None:
     body = "\n\ndef handle(email):\n    raise KeyError('customer')\n"
     run = house(body, retry="attempts = 1")
     assert run.run("--once") == 0
-    assert (
-        "is a dead letter now (retries_exhausted): KeyError: 'customer' (handler_under_test.py:" in run.text()
-    )
+    assert "is a dead letter now (retries_exhausted): KeyError (handler_under_test.py:" in run.text()
+    assert "customer" not in run.text()  # it may be a word of the mail
 
 
 def test_a_mailbox_that_does_not_exist_is_named_with_those_that_do(house, simulated) -> None:
