@@ -19,6 +19,7 @@ from fastmail_ingest.pipeline.outage import Outage
 from fastmail_ingest.pipeline.producer import Reach, Watcher, WatchPlan
 from fastmail_ingest.pipeline.stopper import Stopper
 from fastmail_ingest.pipeline.transfer import Tally, Transfer, TransferPlan
+from fastmail_ingest.pipeline.untraced import Untraced
 from fastmail_ingest.policy.polling import PollPace
 from fastmail_ingest.policy.pressure import Marks
 from fastmail_ingest.source.large import Large
@@ -30,6 +31,8 @@ from fastmail_ingest.supervisor.slots import Slot
 from fastmail_ingest.telemetry.counters import Counter
 from fastmail_ingest.telemetry.metrics_directory import begin_counting
 from fastmail_ingest.telemetry.producer_metrics import ProducerMetrics
+from fastmail_ingest.telemetry.tracing import Tracing
+from fastmail_ingest.telemetry.tracing import begin as begin_tracing
 
 # A thread may be waiting for a mail server that does not answer; all it does may be done again.
 STOP_WAIT_S = 1.0
@@ -58,7 +61,8 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
     ledger = Ledger(runtime.redis_url, runtime.config.redis.password, runtime.arguments)
     ours = connections(runtime.config.accounts)[child.number :: processes]
     metrics = _metrics(runtime, child.slot)
-    shared = _Shared(child.slot, ledger, stopper, _Tallies(child.slot, metrics), Outage())
+    tracing = begin_tracing(enabled=runtime.config.tracing.enabled, node=runtime.node)
+    shared = _Shared(child.slot, ledger, stopper, _Tallies(child.slot, metrics, tracing), Outage())
     entrances = _entrances(ours, ledger)
     watching = {
         _name(account, mailboxes): _watcher(runtime, shared, account, mailboxes, entrances[account.name])
@@ -83,6 +87,8 @@ def run_producer(runtime: Runtime, child: Child, processes: int) -> int:
             child.slot.message = stuck
             return EXIT_FAILURE
     _join(threads)
+    if tracing is not None:
+        tracing.close(runtime.config.supervisor.drain_timeout)
     return EXIT_OK
 
 
@@ -197,17 +203,21 @@ def _metrics(runtime: Runtime, slot: Slot) -> ProducerMetrics | None:
 class _Tallies:
     """What the threads of a producer count, all of them in its one slot."""
 
-    def __init__(self, slot: Slot, metrics: ProducerMetrics | None) -> None:
+    def __init__(self, slot: Slot, metrics: ProducerMetrics | None, tracing: Tracing | None) -> None:
         self._slot = slot
         self._metrics = metrics
+        self._tracing = tracing
         self._lock = threading.Lock()
 
     def of(self, account: str) -> Tally:
         """The tally of one thread, which works for this account."""
         slot, lock, metrics = self._slot, self._lock, self._metrics
+        traces = self._tracing.producer() if self._tracing is not None else None
         offered = 0
 
         def fetching() -> None:
+            if traces is not None:
+                traces.begin()
             if not slot.get(Counter.FIRST_WORK_NS):
                 slot.put(Counter.FIRST_WORK_NS, time.monotonic_ns())
 
@@ -235,4 +245,4 @@ class _Tallies:
             if metrics is not None:
                 metrics.polled(account, ok, seconds)
 
-        return Tally(fetching, fetched, appended, failed, polled)
+        return Tally(fetching, fetched, appended, failed, polled, traces or Untraced())

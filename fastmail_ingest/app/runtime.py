@@ -15,6 +15,7 @@ from fastmail_ingest.pipeline.runner import CallPlan
 from fastmail_ingest.policy.restart import RestartPolicy
 from fastmail_ingest.stream.keys import Keys
 from fastmail_ingest.stream.scripts import Arguments
+from fastmail_ingest.telemetry import tracing
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def reloaded(runtime: Runtime, config: Config, config_path: Path | None) -> Runt
     """The runtime with a new configuration, and the handler's modules imported anew."""
     from fastmail_ingest.telemetry.handler_metrics import made_anew  # noqa: PLC0415 - 80 ms, seldom needed
 
+    tracing.check(enabled=config.tracing.enabled)
     paths = search_paths(config_path)
     with made_anew(), imported_anew(config.handler.targets, paths):
         handler = load(knowing_redis(config, runtime.redis_url), paths)

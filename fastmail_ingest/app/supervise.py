@@ -39,6 +39,7 @@ from fastmail_ingest.supervisor.report import Report
 from fastmail_ingest.supervisor.role import Role
 from fastmail_ingest.supervisor.slots import SlotTable, State
 from fastmail_ingest.supervisor.supervisor import Supervisor
+from fastmail_ingest.telemetry import tracing
 from fastmail_ingest.telemetry.counters import Counter
 from fastmail_ingest.telemetry.metrics_directory import MetricsDirectory
 
@@ -53,6 +54,7 @@ class Household:
 
     def __init__(self, config: Config, config_path: Path | None, *, once: bool) -> None:
         self._config_path = config_path
+        tracing.check(enabled=config.tracing.enabled)
         self.server = None if config.redis.url else OwnServer(find_binary(), Path(config.redis.data_dir))
         url = self.server.url if self.server else config.redis.url
         handler = load_handler(knowing_redis(config, url), search_paths(config_path))

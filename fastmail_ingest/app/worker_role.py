@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Sequence
 
+import msgspec
 import psutil
 import uvloop
 
@@ -24,7 +25,7 @@ from fastmail_ingest.pipeline.judge import Judge
 from fastmail_ingest.pipeline.large import Unneeded
 from fastmail_ingest.pipeline.ports import Journal
 from fastmail_ingest.pipeline.rules import error_rules
-from fastmail_ingest.pipeline.runner import Around, make_runner
+from fastmail_ingest.pipeline.runner import Around, CallPlan, make_runner
 from fastmail_ingest.pipeline.settler import Settler
 from fastmail_ingest.pipeline.worker import Worker, WorkerHooks
 from fastmail_ingest.policy.batch import BatchAim
@@ -34,6 +35,8 @@ from fastmail_ingest.supervisor.role import EXIT_WORN_OUT, Child
 from fastmail_ingest.supervisor.slots import Slot
 from fastmail_ingest.telemetry.counters import Counter
 from fastmail_ingest.telemetry.metrics_directory import begin_counting
+from fastmail_ingest.telemetry.tracing import WorkerTraces
+from fastmail_ingest.telemetry.tracing import begin as begin_tracing
 from fastmail_ingest.telemetry.worker_metrics import WorkerMetrics
 
 ONCE_BLOCK_MS = 50  # with --once somebody waits for the end
@@ -56,22 +59,22 @@ def node_of(consumer: str) -> str:
 def run_worker(runtime: Runtime, child: Child) -> int:
     """The whole life of a worker process; returns its exit code."""
     begin_process()
-    return uvloop.run(_work(runtime, child))
+    tracing = begin_tracing(enabled=runtime.config.tracing.enabled, node=runtime.node)
+    if tracing is None:
+        return uvloop.run(_work(runtime, child))
+    try:
+        return uvloop.run(_work(runtime, child, tracing.worker()))
+    finally:
+        tracing.close(runtime.config.supervisor.drain_timeout)
 
 
-async def _work(runtime: Runtime, child: Child) -> int:
+async def _work(runtime: Runtime, child: Child, traces: WorkerTraces | None = None) -> int:
     slot, section = child.slot, runtime.config.worker
     consumer = consumer_name(runtime.node, slot.generation)
-    lanes = Lanes(
-        runtime.redis_url,
-        runtime.config.redis.password,
-        runtime.arguments,
-        consumer,
-        ONCE_BLOCK_MS if runtime.once else BLOCK_MS,
-    )
+    lanes = _lanes(runtime, consumer, traces)
     journal = _journals(runtime, slot)
     around = _around(runtime, slot, lanes, journal, consumer)
-    runner = make_runner(runtime.call_plan, around)
+    runner = make_runner(_call_plan(runtime, traces), around)
     aim = BatchAim(section.target_ms / 1000, section.batch_bytes, section.batch_max)
     wear = Wear(slot, section.max_mails, section.max_rss)
     worker = Worker(lanes, runner, around, journal, aim, _hooks(runtime, child, wear))
@@ -95,6 +98,34 @@ async def _work(runtime: Runtime, child: Child) -> int:
     beating.cancel()
     slot.add(Counter.PUT_BACK, given_back)
     return EXIT_WORN_OUT if wear.out else EXIT_OK
+
+
+def _lanes(runtime: Runtime, consumer: str, traces: WorkerTraces | None) -> Lanes:
+    block_ms = ONCE_BLOCK_MS if runtime.once else BLOCK_MS
+    given = (runtime.redis_url, runtime.config.redis.password, runtime.arguments, consumer, block_ms)
+    if traces is None:
+        return Lanes(*given)
+    lanes = _TracedLanes(*given)
+    lanes.traces = traces
+    return lanes
+
+
+class _TracedLanes(Lanes):
+    """With a span around each settle."""
+
+    traces: WorkerTraces
+
+    async def settle(self, settlement: Settlement) -> int:
+        with self.traces.settling(len(settlement)):
+            return await super().settle(settlement)
+
+
+def _call_plan(runtime: Runtime, traces: WorkerTraces | None) -> CallPlan:
+    plan = runtime.call_plan
+    if traces is None:
+        return plan
+    function = traces.traced(plan.function, is_async=plan.is_async, is_batch=plan.is_batch)
+    return msgspec.structs.replace(plan, function=function)
 
 
 async def _beat(slot: Slot) -> None:

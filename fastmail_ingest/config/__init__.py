@@ -5,12 +5,12 @@ from fastmail_ingest.config.admin import AdminConfig
 from fastmail_ingest.config.backup import BackupConfig
 from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
 from fastmail_ingest.config.load import load
+from fastmail_ingest.config.observation import LoggingConfig, TracingConfig
 from fastmail_ingest.config.schema import (
     BlobsConfig,
     Config,
     HandlerConfig,
     LedgerConfig,
-    LoggingConfig,
     ProducerConfig,
     RedisConfig,
     SupervisorConfig,
@@ -33,6 +33,7 @@ __all__ = [
     "RetryConfig",
     "RetryFor",
     "SupervisorConfig",
+    "TracingConfig",
     "WorkerConfig",
     "load",
     "mask_url",

@@ -14,6 +14,7 @@ from fastmail_ingest.config.boxed_files import JsonlConfig, MaildirConfig, Postg
 from fastmail_ingest.config.builtin import BUILT_IN
 from fastmail_ingest.config.classify import ClassifyConfig, ClassifyRule
 from fastmail_ingest.config.failure import BreakerConfig, RetryConfig, RetryFor
+from fastmail_ingest.config.observation import LoggingConfig, TracingConfig
 from fastmail_ingest.config.outgoing import RedisStreamConfig, WebhookConfig
 from fastmail_ingest.config.section import DAY_S, MIB, ONE_LINE, TIB, Section, expects
 
@@ -252,17 +253,6 @@ class SupervisorConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields
     ] = 60.0
 
 
-class LoggingConfig(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is logged, and how."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least severity that is logged.")
-    ] = "info"
-    format: Annotated[
-        Literal["auto", "json", "text"], Meta(description="auto: text on a terminal, else json.")
-    ] = "auto"
-
-
 class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All sections; validated once, then each part gets only its own."""
 
@@ -280,6 +270,7 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: AdminConfig = AdminConfig()
     backup: BackupConfig = BackupConfig()
     logging: LoggingConfig = LoggingConfig()
+    tracing: TracingConfig = TracingConfig()
     jsonl: JsonlConfig = JsonlConfig()
     maildir: MaildirConfig = MaildirConfig()
     sqlite: SqliteConfig = SqliteConfig()

@@ -41,15 +41,20 @@ def parse(text: str) -> TraceContext | None:
     return TraceContext(trace_id, span_id, bool(int(flags, 16) & SAMPLED))
 
 
+def recorded(origin: Origin) -> TraceContext | None:
+    """The span in which a mail's trace begins, if somebody has decided whether to record it."""
+    found = parse(origin.traceparent)
+    return found if found is not None and found.trace_id == origin.trace_id else None
+
+
 def context_of(origin: Origin) -> TraceContext | None:
     """What is to be handed on of a mail: as it was recorded, or else by its trace id alone.
 
     Then half of the trace id stands for the span that nobody recorded: the same for each try. None if even
     the trace id is none; entries may be written by others.
     """
-    recorded = parse(origin.traceparent)
-    if recorded is not None and recorded.trace_id == origin.trace_id:
-        return recorded
+    if (found := recorded(origin)) is not None:
+        return found
     if not _TRACE_ID.fullmatch(origin.trace_id) or not int(origin.trace_id, 16):
         return None
     halves = origin.trace_id[16:], origin.trace_id[:16]

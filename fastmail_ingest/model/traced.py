@@ -26,9 +26,15 @@ class Traced(Kept):
         try:
             return self._traceparent
         except AttributeError:
-            found = context_of(Origin(self._envelope.trace_id, self._envelope.traceparent))
+            found = context_of(origin_of(self))
             return found.traceparent if found is not None else ""
 
     @traceparent.setter
     def traceparent(self, value: str) -> None:
         self._traceparent = value
+
+
+def origin_of(mail: Traced) -> Origin:
+    """Where its trace begins, as its entry has it; it may have been written by others."""
+    envelope = mail._envelope  # noqa: SLF001 - for us, and not for handlers
+    return Origin(envelope.trace_id, envelope.traceparent)

@@ -48,7 +48,7 @@ class Traces(Protocol):
     """Where the way of a producer's mails is traced, if it is; for one thread."""
 
     def create(self, key: MailboxKey, identity: str, size: int) -> Origin: ...  # noqa: D102
-    def appending(self, key: MailboxKey, lane: Lane) -> AbstractContextManager[None]: ...  # noqa: D102
+    def appending(self, key: MailboxKey, lane: Lane, mails: int) -> AbstractContextManager[None]: ...  # noqa: D102
 
 
 class MailSource(Protocol):

@@ -214,7 +214,7 @@ class Transfer:
             by_content=cursor.match_until > 0, lane=self._plan.lane, found_in=key.mailbox,
             began=goal.began,
         )  # fmt: skip
-        with self._tally.traces.appending(key, append.lane):
+        with self._tally.traces.appending(key, append.lane, len(mails)):
             done = self._room.put(append, self._large.renew)
         self._large.appended(all_new=done.new == len(mails))
         if done.in_place:

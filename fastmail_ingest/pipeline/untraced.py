@@ -15,6 +15,6 @@ class Untraced:
         """A mail was fetched."""
         return Origin(os.urandom(16).hex())
 
-    def appending(self, key: MailboxKey, lane: Lane) -> AbstractContextManager[None]:
+    def appending(self, key: MailboxKey, lane: Lane, mails: int) -> AbstractContextManager[None]:
         """The mails that were created are appended together."""
         return nullcontext()

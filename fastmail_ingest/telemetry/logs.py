@@ -14,8 +14,8 @@ from fastmail_ingest.telemetry.repeats import LineHandler
 
 # At level debug these tell whole commands, requests or tokens: a secret must have no way into a log.
 TALKATIVE = (
-    "aiohttp", "google", "httpcore", "httpx", "imapclient", "msal", "oauthlib", "psycopg", "redis",
-    "requests", "requests_oauthlib", "urllib3",
+    "aiohttp", "google", "httpcore", "httpx", "imapclient", "msal", "oauthlib", "opentelemetry", "psycopg",
+    "redis", "requests", "requests_oauthlib", "urllib3",
 )  # fmt: skip
 
 _handler: LineHandler | None = None
