@@ -147,9 +147,10 @@ async def handle_one(
             raise
         settlement.add_failed(judge.decide(opened, _cancelled()))
     except TimeoutError as error:
-        # Beyond our own deadline it is the mail that takes long, not something that is down.
-        late = _late(error, timeout_s)
-        settlement.add_failed(judge.decide(opened, late, counts=not deadline.expired()))
+        if deadline.expired():  # it is the mail that takes long, not something that is down
+            settlement.add_failed(judge.decide(opened, _late(error, timeout_s), counts=False))
+        else:
+            settlement.add_failed(judge.decide(opened, error))
     except BaseException as error:
         _leave_if_twin()
         settlement.add_failed(judge.decide(opened, error))
@@ -264,10 +265,13 @@ async def _answer(function: Callable[[list[Email]], Any], emails: list[Email], t
     _leave_if_twin()
     if not inspect.isawaitable(answer):
         return answer
+    deadline = asyncio.timeout(timeout_s)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with deadline:
             return await answer
     except TimeoutError as error:
+        if not deadline.expired():
+            raise
         raise _late(error, timeout_s) from error
     except asyncio.CancelledError as error:
         if _we_are_cancelled():

@@ -39,7 +39,9 @@ def entry() -> Entry:
     return Entry(Lane.LIVE, b"1-1", codec.encode(made))
 
 
-def outcome_of(caplog: pytest.LogCaptureFixture, handler, *, batch: bool = False) -> tuple[str, Settlement]:
+def outcome_of(
+    caplog: pytest.LogCaptureFixture, handler, *, batch: bool = False, timeout_s: float = 60.0
+) -> tuple[str, Settlement]:
     """The one line in the log, and the settlement."""
     rule = retry.RetryRule(1, Backoff(first_s=1.0, multiplier=2.0, cap_s=60.0, jitter=0.0))
     judge = Judge(retry.ErrorRules(rule), Guard(CircuitBreaker("handler"), ()))
@@ -47,7 +49,7 @@ def outcome_of(caplog: pytest.LogCaptureFixture, handler, *, batch: bool = False
     if batch:
         settlement = asyncio.run(handle_batch(handler, open_part([entry()], 1), judge, 60.0))
     else:
-        settlement = asyncio.run(handle_one(handler, entry(), judge, 0.05))
+        settlement = asyncio.run(handle_one(handler, entry(), judge, timeout_s))
     (record,) = caplog.records
     return record.getMessage(), settlement
 
@@ -92,7 +94,7 @@ def test_what_we_have_to_say_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async def endless(email: object) -> None:
         await asyncio.Event().wait()
 
-    line, _ = outcome_of(caplog, endless)
+    line, _ = outcome_of(caplog, endless, timeout_s=0.05)
     assert ": TimeoutError: not finished after handler.timeout = 0.05 s" in line
 
 
@@ -113,3 +115,12 @@ def test_a_wrong_answer_of_a_batch_is_told_by_its_form(
 def test_it_is_not_long(caplog: pytest.LogCaptureFixture) -> None:
     line, _ = outcome_of(caplog, raising(Reject("x" * 10_000)))
     assert len(line) < 600
+
+
+def test_a_timeout_of_the_handlers_own_is_not_called_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async def impatient(email: object) -> None:
+        await asyncio.wait_for(asyncio.Event().wait(), 0.001)
+
+    line, _ = outcome_of(caplog, impatient)
+    assert "handler.timeout" not in line
+    assert "TimeoutError (" in line
