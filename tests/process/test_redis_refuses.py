@@ -161,7 +161,7 @@ def test_a_full_redis_pauses_fetching_before_it_refuses(house, simulated, redis_
     client.config_set("maxmemory", used + 30_000_000)
     share = (used + 15_000_000) / (used + 30_000_000)
     simulated.add(20_000)
-    body = "\n\nimport time\n\ndef handle(email):\n    note(email)\n    time.sleep(0.0005)\n"
+    body = "\n\nimport time\n\ndef handle(email):\n    note(email)\n    time.sleep(0.002)\n"
     run = house(body, producer=f"high_water = 1000000\nredis_memory = {share:.2f}").start()
     wait_until(lambda: "of its memory, fetching pauses" in run.text(), "fetching pauses")
     run.wait_for_calls(5000)
