@@ -49,7 +49,7 @@ class WorkerMetrics:
         if settlement.took:
             self._took.observe_all(settlement.took)
         for lane, columns in settlement.done.items():
-            self._of_lane(lane).observe_all([max(0.0, now - at) for at in columns.fetched_at])
+            self._of_lane(lane).observe_ages(now, columns.fetched_at)
         if settlement.delayed or settlement.dead:
             self._count_failures(settlement)
         if settlement.shown is not None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,21 @@ def dead(reason: str, error_type: str) -> Dead:
 
 @given(st.lists(st.floats(0, 1e6) | st.sampled_from([0.0, 0.5, 1.0, 10.0])))
 def test_many_at_once_are_the_same_as_one_by_one(values: list[float]) -> None:
+    _assert_same(lambda at_once: at_once.observe_all(values), values)
+
+
+@given(st.lists(st.floats(-10.0, 1e6) | st.sampled_from([0.0, 0.5, 1.0, 10.0])))
+def test_ages_are_counted_the_same_and_the_future_has_none(ages: list[float]) -> None:
+    now = 2.0**30  # a number beside which small ones keep their digits
+    since = [now - age for age in ages]
+    _assert_same(lambda at_once: at_once.observe_ages(now, since), [max(0.0, now - at) for at in since])
+
+
+def _assert_same(observe: Callable[[BatchHistogram], None], values: list[float]) -> None:
     bounds = (0.5, 1.0, 10.0)
     at_once = BatchHistogram("h", "h", registry=None, buckets=bounds)
     one_by_one = Histogram("h", "h", registry=None, buckets=bounds)
-    at_once.observe_all(values)
+    observe(at_once)
     for value in values:
         one_by_one.observe(value)
 
