@@ -7,6 +7,7 @@ SAMPLED = 0x01  # the one flag of version 00; others must not be handed on (3.2.
 # 3.2.2: lower case alone; later versions begin alike, and may go on behind a hyphen.
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_NO_TRACE = "0" * 32
 _LENGTH_MAX = 512  # of a version that we do not know
 
 
@@ -41,9 +42,14 @@ def parse(text: str) -> TraceContext | None:
     return TraceContext(trace_id, span_id, bool(int(flags, 16) & SAMPLED))
 
 
+def is_trace_id(text: str) -> bool:
+    """Whether it is one: 32 hex digits in lower case, not all of them 0."""
+    return _TRACE_ID.fullmatch(text) is not None and text != _NO_TRACE
+
+
 def recorded(origin: Origin) -> TraceContext | None:
     """The span in which a mail's trace begins, if somebody has decided whether to record it."""
-    found = parse(origin.traceparent)
+    found = parse(origin.traceparent) if origin.traceparent else None
     return found if found is not None and found.trace_id == origin.trace_id else None
 
 
@@ -55,7 +61,7 @@ def context_of(origin: Origin) -> TraceContext | None:
     """
     if (found := recorded(origin)) is not None:
         return found
-    if not _TRACE_ID.fullmatch(origin.trace_id) or not int(origin.trace_id, 16):
+    if not is_trace_id(origin.trace_id):
         return None
     halves = origin.trace_id[16:], origin.trace_id[:16]
     return TraceContext(origin.trace_id, next(half for half in halves if int(half, 16)), sampled=False)

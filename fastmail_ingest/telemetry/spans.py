@@ -9,9 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import TracebackType
 from typing import Any
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -30,7 +31,7 @@ from fastmail_ingest.errors import Reject, Retry
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.lane import Lane
 from fastmail_ingest.model.mailbox import MailboxKey
-from fastmail_ingest.model.trace import Origin, TraceContext, parse, recorded
+from fastmail_ingest.model.trace import Origin, TraceContext, is_trace_id, recorded
 from fastmail_ingest.model.traced import origin_of
 
 LINKS_MAX = 128  # of a span, by the specification's default
@@ -100,16 +101,19 @@ class WorkerSpans:
     def traced(self, function: Callable[..., Any], *, is_async: bool, is_batch: bool) -> Callable[..., Any]:
         """The handler with a span around each call, for each of its mails."""
 
+        handling: Callable[[Any], AbstractContextManager[Sequence[Span]]]
+        handling = self._handling_all if is_batch else self._handling
+
         @functools.wraps(function)
-        def handle(given: Email | list[Email]) -> Any:
-            with self._handling(given if is_batch else [given]) as spans:  # type: ignore[arg-type,list-item]
+        def handle(given: Any) -> Any:
+            with handling(given) as spans:
                 answer = function(given)
                 _note_answers(spans, answer)
                 return answer
 
         @functools.wraps(function)
-        async def handle_async(given: Email | list[Email]) -> Any:
-            with self._handling(given if is_batch else [given]) as spans:  # type: ignore[arg-type,list-item]
+        async def handle_async(given: Any) -> Any:
+            with handling(given) as spans:
                 answer = await function(given)
                 _note_answers(spans, answer)
                 return answer
@@ -127,16 +131,11 @@ class WorkerSpans:
             with _current(span), _outcome([span]):
                 yield
 
-    @contextmanager
-    def _handling(self, emails: Sequence[Email]) -> Iterator[list[Span]]:
-        spans = [self._begin(email, len(emails)) for email in emails]
-        with ExitStack() as ends:
-            for span in spans:
-                ends.callback(self._end, span)
-            if len(spans) == 1:  # else there is no one mail that what the handler calls belongs to
-                ends.enter_context(_current(spans[0]))
-            ends.enter_context(_outcome(spans))
-            yield spans
+    def _handling(self, email: Email) -> AbstractContextManager[Sequence[Span]]:
+        return _Handling([self._begin(email, 1)], self._handled)
+
+    def _handling_all(self, emails: Sequence[Email]) -> AbstractContextManager[Sequence[Span]]:
+        return _Handling([self._begin(email, len(emails)) for email in emails], self._handled)
 
     def _begin(self, email: Email, mails: int) -> Span:
         above, context = _ROOT, recorded(origin_of(email))
@@ -158,10 +157,31 @@ class WorkerSpans:
             email.traceparent = _out(span.get_span_context()).traceparent
         return span
 
-    def _end(self, span: Span) -> None:
-        if span.is_recording():
-            self._handled.append(span.get_span_context())
-            span.end()
+
+class _Handling:
+    """Around a call of the handler. Most mails are not sampled: for those it does next to nothing."""
+
+    __slots__ = ("_handled", "_spans", "_token")
+
+    def __init__(self, spans: Sequence[Span], handled: deque[SpanContext]) -> None:
+        self._spans, self._handled = spans, handled
+
+    def __enter__(self) -> Sequence[Span]:
+        # Of a batch there is no one mail that what the handler calls belongs to.
+        above = set_span_in_context(self._spans[0], _ROOT) if len(self._spans) == 1 else _ROOT
+        self._token = attach(above)
+        return self._spans
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        detach(self._token)
+        for span in self._spans:
+            if span.is_recording():
+                if error is not None:
+                    _note(span, error)
+                self._handled.append(span.get_span_context())
+                span.end()
 
 
 def _current(span: Span) -> AbstractContextManager[Span]:
@@ -225,5 +245,4 @@ def _out(context: SpanContext) -> TraceContext:
 
 def _number(trace_id: str) -> int:
     """A trace id as a number; 0 for what is none."""
-    context = parse(f"00-{trace_id}-{'1' * 16}-00")
-    return int(context.trace_id, 16) if context is not None else 0
+    return int(trace_id, 16) if is_trace_id(trace_id) else 0
