@@ -58,10 +58,10 @@ COST_MAX, SCRAPE_MAX_MS = 0.05, 50.0
 BARE = (
     (
         "pipeline/batch.py",
-        "        enter(opened.email)\n        outcome = None\n",
+        "        inline.about = opened.email\n        outcome = None\n",
         "        outcome = None\n",
     ),
-    ("pipeline/batch.py", "    enter(NOTHING)\n    desk.release(0)\n", "    desk.release(0)\n"),
+    ("pipeline/batch.py", "    inline.about = NOTHING\n    desk.release(0)\n", "    desk.release(0)\n"),
     ("pipeline/batch.py", "            taken.settlement.took.append(ended - began)\n", ""),
     (
         "pipeline/batch.py",

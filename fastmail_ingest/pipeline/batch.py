@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from threading import get_ident
 from typing import Any, TypeAlias, TypeVar
 
 from fastmail_ingest.errors import Reject, Retry, telling
@@ -14,7 +15,7 @@ from fastmail_ingest.model.blob import BlobSource
 from fastmail_ingest.model.email import Email
 from fastmail_ingest.model.entry import Entry, Settlement, Shown
 from fastmail_ingest.model.handler import says_not_done
-from fastmail_ingest.model.scope import NOTHING, enter, log_scope, names_of
+from fastmail_ingest.model.scope import NOTHING, enter, inline, log_scope, names_of
 from fastmail_ingest.pipeline.custody import Taken, awake_s
 from fastmail_ingest.pipeline.judge import Judge, OpenedMail, words_of
 from fastmail_ingest.pipeline.opening import Part, open_mail
@@ -41,7 +42,7 @@ def handle_inline(
         if opened is None:
             continue
         desk.hold(0, entry)
-        enter(opened.email)
+        inline.about = opened.email
         outcome = None
         try:
             if (answer := function(opened.email)) is not None:
@@ -64,7 +65,7 @@ def handle_inline(
         if ended >= until or (failed and not judge.guard.takes):
             break
         began = ended
-    enter(NOTHING)
+    inline.about = NOTHING
     desk.release(0)
     if succeeded and not failed:
         judge.guard.succeeded()
@@ -102,6 +103,7 @@ def begin_process() -> None:
     """Say that this process is a worker, and no copy that a handler made of one."""
     global _forked  # noqa: PLW0603
     _forked = False
+    inline.thread = get_ident()
 
 
 def _leave_if_twin() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from fastmail_ingest.model.scope import NOTHING, Scope, current, fields, log_scope, names_of
+from fastmail_ingest.model.scope import NOTHING, Scope, current, fields, inline, log_scope, names_of
 
 ONE = Scope("1" * 32, "a", "INBOX")
 OTHER = Scope("2" * 32, "b", "Sent")
@@ -55,3 +55,16 @@ def test_a_thread_begins_with_none_and_may_enter_one() -> None:
 
 def test_what_is_empty_is_no_field() -> None:
     assert fields(Scope("", "a", "")) == {"account": "a"}
+
+
+def test_what_is_handled_inline_is_seen_in_its_thread_alone_and_may_be_nested(monkeypatch) -> None:
+    found = []
+    monkeypatch.setattr(inline, "thread", threading.get_ident())
+    monkeypatch.setattr(inline, "about", ONE)
+    assert current() == ONE
+    with log_scope(OTHER):
+        assert current() == OTHER
+    thread = threading.Thread(target=lambda: found.append(current()))
+    thread.start()
+    thread.join()
+    assert found == [NOTHING]
