@@ -40,8 +40,8 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": message(record),
         }
-        for name in ("mail", "held_back"):
-            if (value := getattr(record, name, None)) is not None:
+        for name, kind in (("mail", dict), ("held_back", int)):
+            if isinstance(value := getattr(record, name, None), kind):
                 line[name] = value
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)

@@ -8,6 +8,7 @@ from typing import NamedTuple, TextIO
 
 from fastmail_ingest.model.scope import current
 from fastmail_ingest.policy.repeats import HeldBack, RepeatRule, Repeats
+from fastmail_ingest.telemetry.lines import message
 
 RULE = RepeatRule()
 # Ours, and those of libraries that work for us. What a handler logs is for its author to decide.
@@ -85,7 +86,7 @@ def kind_of(record: logging.LogRecord) -> Kind | None:
         return None
     text = str(record.msg)
     if not _PLACEHOLDER.sub("", text).strip():
-        text = record.getMessage()  # "%s" says nothing of what it is
+        text = message(record)  # "%s" says nothing of what it is
     scope = current()
     single = getattr(record, "correlation_id", None) or scope.correlation_id
     about = ("", "") if single else (scope.account, scope.mailbox)
